@@ -1,0 +1,83 @@
+# Quiver's tasks. Bare `make` lists them. Everything they need is installed below this folder
+# (.venv, .tools, Go's own caches); Go 1.26, Python 3 and the package registries are all that must be there.
+
+GO        ?= go
+PYTHON    ?= python3
+VENV      := .venv
+PY        := $(VENV)/bin/python
+LINT      := .tools/golangci-lint
+LINT_VER  := v2.15.0
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+PKGS      := ./...
+# The race detector runs where goroutines meet.
+RACE_PKGS := ./internal/... ./arrowlog/... ./tablet/... ./coordinator/... ./flight/... ./node/...
+
+export CGO_ENABLED ?= 0
+
+.PHONY: help build build-fault demo test vet lint unit race fuzz-corpus conformance crash docs-check \
+        fuzz-long torture bench bench-smoke golden fmt clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the static binary bin/quiver
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/quiver ./cmd/quiver
+
+build-fault: ## the same with fault points that tests can arm: bin/quiver-fault
+	@mkdir -p bin
+	$(GO) build -trimpath -tags fault -ldflags '$(LDFLAGS)' -o bin/quiver-fault ./cmd/quiver
+
+demo: build $(VENV)/ready ## load 336,776 real flights, read, project and tail them through plain pyarrow; ends by itself
+	@$(PY) conformance/demo.py
+
+test: vet lint unit race conformance ## everything that CI runs
+
+vet: ## go vet, with and without the fault points
+	$(GO) vet $(PKGS)
+	$(GO) vet -tags fault $(PKGS)
+
+lint: $(LINT) ## golangci-lint, pinned
+	$(LINT) run --timeout 15m
+
+unit: $(VENV)/ready ## unit, property, script, crash and fuzz-corpus tests
+	QUIVER_PYTHON=$(abspath $(PY)) $(GO) test -tags fault $(PKGS)
+
+race: ## the packages with goroutines under the race detector
+	CGO_ENABLED=1 $(GO) test -race -short -tags fault $(RACE_PKGS)
+
+conformance: build build-fault $(VENV)/ready ## real clients against the real binary: pyarrow, pandas, polars, DuckDB; kill -9; snippets of README and docs
+	$(PY) -m pytest -q conformance
+
+bench: build $(VENV)/ready ## the first figures of docs/benchmarks.md, with their floors in the same run
+	$(GO) run ./bench
+
+bench-smoke: ## every benchmark once, to see that it runs
+	$(GO) test -run '^$$' -bench . -benchtime 1x $(PKGS)
+
+fuzz-long: ## every fuzz target for FUZZTIME (default 10m) each
+	@FUZZTIME=$${FUZZTIME:-10m}; for pkg in $$($(GO) list $(PKGS)); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $$FUZZTIME $$pkg || exit 1; done; done
+
+torture: build build-fault $(VENV)/ready ## kill -9 loop with real producers and followers for DURATION seconds (default 600)
+	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q conformance/test_kill.py
+
+golden: ## rewrite recorded answers; read the diff before you commit it
+	$(GO) test -tags fault $(PKGS) -update
+
+fmt: ## gofmt
+	gofmt -w $$(git ls-files '*.go')
+
+clean: ## remove what the targets made, but for the downloads
+	rm -rf bin bench/out .build
+
+$(VENV)/ready: conformance/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r conformance/requirements.txt
+	@touch $@
+
+$(LINT):
+	@mkdir -p .tools
+	GOBIN=$(abspath .tools) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VER)
