@@ -15,13 +15,13 @@ type Buf struct {
 
 	// Where the memory comes from, one of three:
 	parent *Buf   // a part: the whole buffer, of which this one holds a reference
-	block  []byte // pooled: the whole block of its size class, starting on 64 bytes
-	//              neither: memory that somebody else allocated (Wrap), or too large for the pools
+	block  []byte // from Get: the block of its size class, starting on 64 bytes
+	//              neither: memory that somebody else allocated (Wrap)
 
-	class int // index of the size class of block, or noClass
+	class int // index of the size class of block, or noClass: too large for the pools, or no block
 }
 
-// handles keeps Bufs without a block, for Wrap, Slice and sizes beyond the classes.
+// handles keeps Bufs without a pooled block, for Wrap, Slice and sizes beyond the classes.
 var handles = sync.Pool{New: func() any { return &Buf{class: noClass} }}
 
 // live counts memory regions that are held: Gets and Wraps whose last reference, parts included, is not released.
@@ -36,11 +36,7 @@ func Get(n int) *Buf {
 		panic(fmt.Sprintf("buf: Get of %d bytes", n))
 	}
 	live.Add(1)
-	class := classOf(n)
-	if class == noClass {
-		return handle(alignedBlock(n))
-	}
-	b := takeBlock(class)
+	b := takeBlock(n)
 	b.data = b.block[:n:n]
 	b.refs.Store(1)
 	return b

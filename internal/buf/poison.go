@@ -44,15 +44,19 @@ func CheckPoison() {
 
 // poison overwrites a released block and watches it, which may push the oldest watched ones out.
 func poison(block []byte) {
-	for i := range block {
-		block[i] = poisonByte
-	}
+	fill(block)
 	watched.Lock()
 	defer watched.Unlock()
 	watched.blocks = append(watched.blocks, block)
 	watched.bytes += len(block)
 	for len(watched.blocks) > watchedBlocks || watched.bytes > watchedBytes {
 		checkOldest()
+	}
+}
+
+func fill(block []byte) {
+	for i := range block {
+		block[i] = poisonByte
 	}
 }
 

@@ -42,22 +42,34 @@ func classSize(class int) int {
 	return (steps + class%steps) << (minShift - 2 + class/steps)
 }
 
-// takeBlock returns a Buf without references whose block has the class's size.
-func takeBlock(class int) *Buf {
-	if !poisoned.Load() {
+// takeBlock returns a Buf without references whose block has room for n bytes.
+func takeBlock(n int) *Buf {
+	class := classOf(n)
+	switch {
+	case class == noClass:
+		b := takeHandle()
+		b.block = freshBlock(n)
+		return b
+	case poisoned.Load():
+	default:
 		if b, ok := blocks[class].Get().(*Buf); ok {
 			return b
 		}
 	}
-	return &Buf{class: class, block: alignedBlock(classSize(class))}
+	return &Buf{class: class, block: freshBlock(classSize(class))}
 }
 
+// giveBlock takes back a Buf and its block, which nobody uses any more.
 func giveBlock(b *Buf) {
-	if poisoned.Load() {
+	switch {
+	case poisoned.Load():
 		poison(b.block)
-		return
+	case b.class == noClass:
+		b.block = nil
+		giveHandle(b)
+	default:
+		blocks[b.class].Put(b)
 	}
-	blocks[b.class].Put(b)
 }
 
 func takeHandle() *Buf {
@@ -73,15 +85,18 @@ func giveHandle(b *Buf) {
 	}
 }
 
-// alignedBlock allocates n bytes that start on 64. The allocator's own size classes nearly always do already.
-func alignedBlock(n int) []byte {
+// freshBlock allocates n bytes that start on 64. The allocator's own size classes nearly always do already.
+func freshBlock(n int) []byte {
 	block := make([]byte, n)
-	if misalignment(block) == 0 {
-		return block
+	if misalignment(block) != 0 {
+		block = make([]byte, n+Alignment)
+		skip := Alignment - misalignment(block)
+		block = block[skip : skip+n : skip+n]
 	}
-	block = make([]byte, n+Alignment)
-	skip := (Alignment - misalignment(block)) % Alignment
-	return block[skip : skip+n : skip+n]
+	if poisoned.Load() { // nobody may count on zeros
+		fill(block)
+	}
+	return block
 }
 
 func misalignment(block []byte) int {
