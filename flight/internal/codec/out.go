@@ -1,0 +1,174 @@
+package codec
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// smallPart is the size up to which a part is copied: grpc-go never calls the pool of such a buffer back.
+const smallPart = 1 << 10
+
+// Field numbers of arrow.flight.protocol.FlightData and PutResult.
+const (
+	fieldDescriptor = 1
+	fieldHeader     = 2
+	fieldMetadata   = 3
+	fieldBody       = 1000
+
+	fieldPutMetadata = 1
+)
+
+// Owner keeps the parts of a body alive. Release gives back the one reference that an Out took over.
+type Owner interface{ Release() }
+
+// Out is one FlightData on its way out.
+//
+// Descriptor, Metadata and Header are copied while Send runs and may be used again afterwards. The bytes of Body
+// must not change until Owner is released; the slice of slices itself may be used again after Send.
+type Out struct {
+	Descriptor []byte   // FlightDescriptor in its protobuf form; on a client's first message only
+	Metadata   []byte   // app_metadata
+	Header     []byte   // data_header: a Message flatbuffer without prefix; empty makes a message without data
+	Body       [][]byte // data_body in order, as a list of parts
+	Owner      Owner    // released once when no part is in use any more; nil if the parts need no owner
+
+	taken bool // Marshal took over the reference
+}
+
+// Sender is the half of a gRPC stream that sends.
+type Sender interface{ SendMsg(m any) error }
+
+// Send sends one message and gives its owner away: it is released exactly once, on every path.
+func Send(s Sender, out *Out) error {
+	err := s.SendMsg(out)
+	if !out.taken && out.Owner != nil {
+		out.Owner.Release() // the stream was over before it looked at the message
+	}
+	out.taken = true
+	return err
+}
+
+var errSentTwice = errors.New("codec: the message was sent before; its body belongs to the transport")
+
+// marshal lays the message out as buffers for the transport. Small parts lie in one allocation together with the
+// fields before the body; each large part is its own buffer, and all of them share one lease on the owner.
+func (o *Out) marshal() (mem.BufferSlice, error) {
+	if o.taken {
+		return nil, errSentTwice
+	}
+	o.taken = true
+
+	bodyLen, small, large := 0, 0, 0
+	for _, part := range o.Body {
+		bodyLen += len(part)
+		if len(part) > smallPart {
+			large++
+		} else {
+			small += len(part)
+		}
+	}
+	head := sizeBytes(fieldDescriptor, len(o.Descriptor)) + sizeBytes(fieldMetadata, len(o.Metadata)) +
+		sizeBytes(fieldHeader, len(o.Header))
+	if bodyLen > 0 {
+		head += protowire.SizeTag(fieldBody) + protowire.SizeVarint(uint64(bodyLen))
+	}
+
+	b := make([]byte, 0, head+small)
+	b = appendBytes(b, fieldDescriptor, o.Descriptor)
+	b = appendBytes(b, fieldMetadata, o.Metadata)
+	b = appendBytes(b, fieldHeader, o.Header)
+	if bodyLen > 0 {
+		b = protowire.AppendTag(b, fieldBody, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(bodyLen))
+	}
+
+	if large == 0 {
+		b = appendParts(b, o.Body)
+		if o.Owner != nil {
+			o.Owner.Release()
+		}
+		return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+	}
+
+	lease := newLease(o.Owner, large)
+	out := make(mem.BufferSlice, 0, 2*large+1)
+	run := 0 // start of the run of copied bytes that no buffer covers yet
+	for i := range o.Body {
+		part := &o.Body[i]
+		if len(*part) <= smallPart {
+			b = append(b, *part...)
+			continue
+		}
+		if run < len(b) {
+			out = append(out, mem.SliceBuffer(b[run:len(b):len(b)]))
+			run = len(b)
+		}
+		out = append(out, mem.NewBuffer(part, lease))
+	}
+	if run < len(b) {
+		out = append(out, mem.SliceBuffer(b[run:]))
+	}
+	return out, nil
+}
+
+func appendParts(b []byte, parts [][]byte) []byte {
+	for _, part := range parts {
+		b = append(b, part...)
+	}
+	return b
+}
+
+// sizeBytes is the size of a bytes field; proto3 leaves empty ones out.
+func sizeBytes(field protowire.Number, n int) int {
+	if n == 0 {
+		return 0
+	}
+	return protowire.SizeTag(field) + protowire.SizeBytes(n)
+}
+
+func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
+	if len(v) == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	return protowire.AppendBytes(b, v)
+}
+
+// lease counts the parts of one message that the transport still holds. It poses as the pool that they came
+// from, which is the only way grpc-go tells that it is done with a buffer.
+type lease struct {
+	parts atomic.Int32
+	owner Owner
+}
+
+var leases = sync.Pool{New: func() any { return new(lease) }}
+
+func newLease(owner Owner, parts int) *lease {
+	l := leases.Get().(*lease)
+	l.owner = owner
+	l.parts.Store(int32(parts))
+	return l
+}
+
+// Get is never called: nothing allocates from a lease.
+func (l *lease) Get(length int) *[]byte {
+	b := make([]byte, length)
+	return &b
+}
+
+// Put is called once for each part, when its last reference goes.
+func (l *lease) Put(*[]byte) {
+	if l.parts.Add(-1) > 0 {
+		return
+	}
+	owner := l.owner
+	l.owner = nil
+	leases.Put(l)
+	if owner != nil {
+		owner.Release()
+	}
+}
