@@ -1,28 +1,43 @@
-// Package fault names the places where a process may die or an operation may fail.
-//
-// Every I/O step has a Point, declared as a package variable of the package that owns the step:
-//
-//	var pointBeforeSync = fault.New("arrowlog.commit.before-sync")
-//	...
-//	if err := pointBeforeSync.Hit(); err != nil { return err }
-//
-// Built without the tag "fault", Hit is an inlined nil. Built with it, a test arms points in process (Arm), and a
-// real server through the environment: QUIVER_FAULT="arrowlog.commit.before-sync=kill@3" kills the process
-// (SIGKILL to itself) at the third hit; "=error@3" makes that hit fail; several are separated by commas.
-// QUIVER_FAULT=list makes the program print every name (cmd/quiver does that) so that a harness can visit them all.
 package fault
 
-import "sort"
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
 
-var names []string
+// Variable is the environment variable that arms the points of a real server.
+const Variable = "QUIVER_FAULT"
 
-// Point is one named place.
-type Point struct{ name string }
+// List is the value of the variable that asks for the names of all points.
+const List = "list"
+
+// legalName is words of lower-case letters, digits and dashes, joined by dots.
+var legalName = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
+
+// points holds every point of the program by its name. Packages fill it while they are initialised.
+var points = struct {
+	sync.Mutex
+	byName map[string]Point
+}{byName: map[string]Point{}}
 
 // New declares a point. Names are "package.operation.step" and unique in the program.
 func New(name string) Point {
-	names = append(names, name)
-	return Point{name}
+	points.Lock()
+	defer points.Unlock()
+	if !legalName.MatchString(name) {
+		panic(fmt.Sprintf("fault: point %q is not named like package.operation.step", name))
+	}
+	if _, ok := points.byName[name]; ok {
+		panic(fmt.Sprintf("fault: point %q is declared twice", name))
+	}
+	p := newPoint(name)
+	points.byName[name] = p
+	return p
 }
 
 // Name is the name the point was declared with.
@@ -30,7 +45,34 @@ func (p Point) Name() string { return p.name }
 
 // Names lists every point of the program in order.
 func Names() []string {
-	sorted := append([]string(nil), names...)
-	sort.Strings(sorted)
-	return sorted
+	points.Lock()
+	defer points.Unlock()
+	return slices.Sorted(maps.Keys(points.byName))
+}
+
+// Listing tells whether the environment asks for the names instead of a run.
+func Listing() bool { return os.Getenv(Variable) == List }
+
+// Setup arms the points that the environment names. The program calls it first and stops if it fails.
+func Setup() error {
+	orders := os.Getenv(Variable)
+	if orders == "" || orders == List {
+		return nil
+	}
+	if err := setup(orders); err != nil {
+		return fmt.Errorf("%s=%q: %w", Variable, orders, err)
+	}
+	return nil
+}
+
+// find returns the point of that name.
+func find(name string) (Point, error) {
+	points.Lock()
+	defer points.Unlock()
+	p, ok := points.byName[name]
+	if !ok {
+		return Point{}, fmt.Errorf("no point is named %q; this program has: %s", name,
+			strings.Join(slices.Sorted(maps.Keys(points.byName)), " "))
+	}
+	return p, nil
 }
