@@ -1,0 +1,260 @@
+package metastore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/quiverlog/quiver/internal/fault"
+)
+
+// What a process may die at, or fail at.
+var (
+	pointOpen        = fault.New("metastore.open.before")
+	pointBeforeWrite = fault.New("metastore.commit.before-write")
+	pointAfterSync   = fault.New("metastore.commit.after-sync")
+)
+
+// Embedded is a Store in a local directory, on Pebble.
+//
+//	OpenEmbedded ──► engine ──► engine ──► …   a new one after each failure; see the package comment
+//
+// One mutex guards everything: metadata changes are rare, and the coordinator sends them one at a time anyway.
+type Embedded struct {
+	fsys   vfs.FS
+	dir    string
+	logger *slog.Logger
+	lock   *pebble.Lock // held over all engines, so that no other process comes in between
+
+	mu       sync.Mutex
+	engine   *engine   // the database in use; nil: the last one was given up and no new one is open
+	requests *requests // what the engine holds of request ids
+	cause    error     // why the last engine was given up, or why it could not be opened again; nil if one is in use
+	closed   bool
+}
+
+var _ Store = (*Embedded)(nil)
+
+// EmbeddedOptions are the options of an Embedded store. The zero value is the default.
+type EmbeddedOptions struct {
+	Logger *slog.Logger // for errors of the database; nil: none
+}
+
+// OpenEmbedded opens the store in a directory, which is made if it does not exist. A directory that is open already,
+// in this process or another, is refused.
+func OpenEmbedded(fsys vfs.FS, dir string, o EmbeddedOptions) (*Embedded, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := makeDir(fsys, dir); err != nil {
+		return nil, fmt.Errorf("create metadata directory %s: %w", dir, err)
+	}
+	lock, err := pebble.LockDirectory(dir, fsys)
+	if err != nil {
+		return nil, fmt.Errorf("lock metadata directory %s (is another server running on it?): %w", dir, err)
+	}
+	e := &Embedded{fsys: fsys, dir: dir, logger: o.Logger, lock: lock}
+	if err := e.openLocked(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return e, nil
+}
+
+// Get implements Store.
+func (e *Embedded) Get(ctx context.Context, key string) (Entry, bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.usableLocked(ctx); err != nil {
+		return Entry{}, false, err
+	}
+	version, value, err := e.engine.get(key)
+	if err != nil || version == Absent {
+		return Entry{}, false, err
+	}
+	return Entry{Key: key, Value: value, Version: version}, true, nil
+}
+
+// Range implements Store. The visit must not call the store.
+func (e *Embedded) Range(ctx context.Context, prefix string, visit func(Entry) error) (int64, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.usableLocked(ctx); err != nil {
+		return 0, err
+	}
+	err := e.engine.scan(keyRow(prefix), func(row, value []byte) error {
+		version, value, err := splitValue(string(row[1:]), value)
+		if err != nil {
+			return err
+		}
+		return visit(Entry{Key: string(row[1:]), Value: bytes.Clone(value), Version: version})
+	})
+	if err != nil {
+		return 0, err
+	}
+	return e.requests.version, nil
+}
+
+// Commit implements Store.
+func (e *Embedded) Commit(ctx context.Context, txn Txn) (Result, error) {
+	if err := txn.Check(); err != nil {
+		return Result{}, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.usableLocked(ctx); err != nil {
+		return Result{}, err
+	}
+	if r, ok := e.requests.find(txn.Request); ok {
+		return r, nil
+	}
+	err := conflict(txn.Compares, func(key string) (int64, error) {
+		version, _, err := e.engine.get(key)
+		return version, err
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	if err := pointBeforeWrite.Hit(); err != nil {
+		return Result{}, err
+	}
+	return e.writeLocked(&txn)
+}
+
+// writeLocked writes a transaction whose comparisons hold.
+func (e *Embedded) writeLocked(txn *Txn) (Result, error) {
+	version := e.requests.version + 1
+	if err := e.engine.write(txn, version); err != nil {
+		e.giveUpLocked(err)
+		return Result{Outcome: Unknown}, fmt.Errorf("commit metadata in %s: %w", e.dir, err)
+	}
+	e.requests.note(txn.Request, version)
+	if err := pointAfterSync.Hit(); err != nil {
+		return Result{Outcome: Unknown}, err
+	}
+	return Result{Outcome: Done, Version: version}, nil
+}
+
+// Failed implements Store.
+func (e *Embedded) Failed() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+		return ErrClosed
+	case e.engine == nil:
+		return e.cause
+	}
+	return e.engine.failure()
+}
+
+// Close implements Store.
+func (e *Embedded) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	var err error
+	if e.engine != nil {
+		err = e.engine.close()
+		e.engine = nil
+	}
+	return errors.Join(err, e.lock.Close())
+}
+
+// usableLocked sees to it that there is an engine that has not failed, and opens a new one if need be.
+func (e *Embedded) usableLocked(ctx context.Context) error {
+	if e.closed {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if e.engine != nil {
+		err := e.engine.failure()
+		if err == nil {
+			return nil
+		}
+		e.giveUpLocked(err)
+	}
+	return e.openLocked()
+}
+
+// openLocked opens an engine and loads what this type keeps in memory.
+func (e *Embedded) openLocked() error {
+	err := pointOpen.Hit()
+	if err == nil {
+		err = e.loadLocked()
+	}
+	if err != nil {
+		e.cause = fmt.Errorf("open metadata in %s: %w", e.dir, err)
+		return e.cause
+	}
+	e.cause = nil
+	return nil
+}
+
+func (e *Embedded) loadLocked() error {
+	engine, err := openEngine(e.fsys, e.dir, e.lock, e.logger)
+	if err != nil {
+		return err
+	}
+	e.engine = engine
+	loaded := newRequests()
+	err = engine.scan([]byte{requestRows}, func(row, value []byte) error {
+		var id RequestID
+		if len(row) != 9 || len(value) != len(id) {
+			return fmt.Errorf("request row %x is damaged: %d bytes", row, len(value))
+		}
+		copy(id[:], value)
+		loaded.note(id, int64(binary.BigEndian.Uint64(row[1:])))
+		return nil
+	})
+	if err != nil {
+		e.giveUpLocked(err)
+		return err
+	}
+	e.requests = loaded
+	return nil
+}
+
+// giveUpLocked parts with an engine that failed: from now on it changes nothing on the disk.
+func (e *Embedded) giveUpLocked(cause error) {
+	engine := e.engine
+	e.engine, e.cause = nil, cause
+	e.logger.Error("metadata database failed; it is opened again by the next use", "dir", e.dir, "error", cause)
+	engine.fail(cause)
+	_ = engine.close() // it reports the cause once more
+}
+
+// Rows of the database.
+const (
+	keyRows     = 'k'
+	requestRows = 'r'
+)
+
+// keyRow gives the row of a key; of a prefix, the prefix of its rows.
+func keyRow(key string) []byte {
+	return append([]byte{keyRows}, key...)
+}
+
+// requestRow gives the row that names the request which made a version.
+func requestRow(version int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{requestRows}, uint64(version))
+}
+
+// splitValue parts a stored value into the version that stands before it and the value itself.
+func splitValue(key string, stored []byte) (int64, []byte, error) {
+	if len(stored) < 8 {
+		return 0, nil, fmt.Errorf("metadata key %q is damaged: %d bytes", key, len(stored))
+	}
+	return int64(binary.BigEndian.Uint64(stored)), stored[8:], nil
+}

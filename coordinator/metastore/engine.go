@@ -1,0 +1,186 @@
+package metastore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// What one engine may hold in memory. Metadata is read once, when the coordinator starts, so a cache pays nothing;
+// memtables start at a quarter of their size and grow with use.
+const (
+	cacheBytes    = 128 << 10
+	memtableBytes = 1 << 20
+	openFiles     = 64
+)
+
+// engine is one life of the Pebble database, from opening it to its first failure.
+type engine struct {
+	db     *pebble.DB
+	fence  *fence // what failed first, of any kind, is noted here
+	logger *slog.Logger
+}
+
+var _ pebble.LoggerAndTracer = (*engine)(nil)
+
+// openEngine opens the database. A failure during recovery is a failure to open: what was replayed from the
+// write-ahead log counts as durable only once it was written again.
+func openEngine(fsys vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger) (*engine, error) {
+	e := &engine{fence: &fence{FS: fsys}, logger: logger}
+	db, err := pebble.Open(dir, e.options(lock))
+	if err != nil {
+		return nil, errors.Join(e.failure(), err)
+	}
+	e.db = db
+	if err := e.failure(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return e, nil
+}
+
+func (e *engine) options(lock *pebble.Lock) *pebble.Options {
+	return &pebble.Options{
+		FS:            e.fence,
+		Lock:          lock,
+		Logger:        e,
+		EventListener: &pebble.EventListener{BackgroundError: e.fail},
+		// Pinned, so that a newer Pebble does not make directories that an older program cannot open.
+		FormatMajorVersion: pebble.FormatWALSyncChunks,
+		CacheSize:          cacheBytes,
+		MemTableSize:       memtableBytes,
+		MaxOpenFiles:       openFiles,
+	}
+}
+
+// write does a transaction and makes it durable. After an error the outcome is unknown, and the engine failed.
+func (e *engine) write(txn *Txn, version int64) error {
+	b := e.db.NewBatch()
+	fill(b, txn, version)
+	if err := b.Commit(pebble.Sync); err != nil {
+		e.fail(err)
+	}
+	return errors.Join(e.failure(), b.Close())
+}
+
+// fill puts the rows of a transaction into a batch. The batch is in memory, so that it cannot fail.
+func fill(b *pebble.Batch, txn *Txn, version int64) {
+	for _, p := range txn.Puts {
+		d := b.SetDeferred(1+len(p.Key), 8+len(p.Value))
+		d.Key[0] = keyRows
+		copy(d.Key[1:], p.Key)
+		binary.BigEndian.PutUint64(d.Value, uint64(version))
+		copy(d.Value[8:], p.Value)
+		_ = d.Finish()
+	}
+	for _, key := range txn.Deletes {
+		_ = b.Delete(keyRow(key), nil)
+	}
+	_ = b.Set(requestRow(version), txn.Request[:], nil)
+	if version > KeptRequests {
+		_ = b.Delete(requestRow(version-KeptRequests), nil)
+	}
+}
+
+// get gives the version and the value of a key; Absent if it does not exist.
+func (e *engine) get(key string) (version int64, value []byte, err error) {
+	stored, closer, err := e.db.Get(keyRow(key))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Absent, nil, e.failure()
+	}
+	if err != nil {
+		return 0, nil, fmt.Errorf("read metadata key %q: %w", key, err)
+	}
+	version, value, err = splitValue(key, stored)
+	value = bytes.Clone(value)
+	return version, value, errors.Join(err, closer.Close(), e.failure())
+}
+
+// scan visits all rows that start with the prefix. Row and value are valid during the visit only.
+func (e *engine) scan(prefix []byte, visit func(row, value []byte) error) error {
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return fmt.Errorf("read metadata: %w", err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		value, err := it.ValueAndErr()
+		if err == nil {
+			err = visit(it.Key(), value)
+		}
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+	}
+	return errors.Join(it.Error(), it.Close(), e.failure())
+}
+
+// after gives the first row behind all that start with the prefix. A row starts with a letter, so there is one.
+func after(prefix []byte) []byte {
+	end := bytes.Clone(prefix)
+	for i := len(end) - 1; ; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+}
+
+// close ends the engine. It reports what failed in its life, too.
+func (e *engine) close() error {
+	err := e.db.Close()
+	return errors.Join(e.failure(), err)
+}
+
+// fail notes a failure that the fence did not see: damage that was read. The first failure counts.
+func (e *engine) fail(err error) { e.fence.fall(err) }
+
+// failure gives the first failure, or nil.
+func (e *engine) failure() error { return e.fence.failure() }
+
+// Infof implements pebble.Logger: what the database does in good health is of no interest.
+func (e *engine) Infof(string, ...any) {}
+
+// Errorf implements pebble.Logger.
+func (e *engine) Errorf(format string, args ...any) {
+	e.logger.Warn("metadata database: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf implements pebble.Logger, which expects it not to return: Pebble cannot go on. Here the failure is noted and
+// the process lives on; the fallen fence keeps whatever Pebble does next off the disk.
+func (e *engine) Fatalf(format string, args ...any) {
+	e.fail(fmt.Errorf(format, args...))
+}
+
+// Eventf implements pebble.LoggerAndTracer.
+func (e *engine) Eventf(context.Context, string, ...any) {}
+
+// IsTracingEnabled implements pebble.LoggerAndTracer.
+func (e *engine) IsTracingEnabled(context.Context) bool { return false }
+
+// makeDir makes a directory and syncs every directory in which it made one, so that it is there after a crash.
+func makeDir(fsys vfs.FS, dir string) error {
+	var parents []string
+	for d := dir; ; d = fsys.PathDir(d) {
+		if _, err := fsys.Stat(d); err == nil || d == fsys.PathDir(d) {
+			break
+		}
+		parents = append(parents, fsys.PathDir(d))
+	}
+	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range parents {
+		f, err := fsys.OpenDir(d)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

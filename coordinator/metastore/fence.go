@@ -1,0 +1,174 @@
+package metastore
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// fence stands between one Pebble database and the file system. At the first change to the disk that fails it notes
+// the failure and falls: from then on nothing that the database does reaches the disk, and the database is told that
+// all of it worked.
+//
+// Lying to Pebble is the gentle way. Told the truth, it panics with its locks held (a log that cannot be rotated),
+// hangs every later commit (a log that cannot be synced), retries for ever without a pause (a flush that fails, also
+// while it opens) or ends the process (a manifest that cannot be written). Told a lie it comes to rest and can be
+// closed like any other; nobody believes its answers, since failure is asked after each of them. And it can run on for
+// a while beside its successor in the same directory without doing harm.
+type fence struct {
+	vfs.FS // for what does not change the disk
+
+	gate   sync.RWMutex // held for reading while an operation is in the file system
+	failed error        // the first failure, guarded by gate; nil: the fence stands
+}
+
+// fall ends the fence, for the reason given. It returns when the last operation under way has ended.
+func (f *fence) fall(cause error) {
+	f.gate.Lock()
+	defer f.gate.Unlock()
+	if f.failed == nil {
+		f.failed = cause
+	}
+}
+
+// failure says why the fence fell, or nil.
+func (f *fence) failure() error {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+	return f.failed
+}
+
+// do runs an operation that changes the disk. It gives false if the operation did not happen, or failed, and is to be
+// answered with a lie.
+func (f *fence) do(op func() error) bool {
+	err := f.pass(op)
+	if err != nil {
+		f.fall(err)
+	}
+	return err == nil
+}
+
+func (f *fence) pass(op func() error) error {
+	f.gate.RLock()
+	defer f.gate.RUnlock()
+	if f.failed != nil {
+		return f.failed
+	}
+	return op()
+}
+
+// doExisting is do for an operation on a name; that there is no such name is an honest answer to it.
+func (f *fence) doExisting(op func() error) error {
+	var missing error
+	f.do(func() error {
+		err := op()
+		if errors.Is(err, fs.ErrNotExist) {
+			missing, err = err, nil
+		}
+		return err
+	})
+	return missing
+}
+
+// open runs an operation that opens a file for writing. Behind a fallen fence the file is one that nobody sees.
+func (f *fence) open(op func() (vfs.File, error)) (vfs.File, error) {
+	var file vfs.File
+	ok := f.do(func() (err error) {
+		file, err = op()
+		return err
+	})
+	if !ok {
+		return vfs.NewMem().Create("unseen", vfs.WriteCategoryUnspecified)
+	}
+	return &fencedFile{File: file, fence: f}, nil
+}
+
+func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.open(func() (vfs.File, error) { return f.FS.Create(name, category) })
+}
+
+func (f *fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return f.open(func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
+}
+
+func (f *fence) OpenDir(name string) (vfs.File, error) {
+	return f.open(func() (vfs.File, error) { return f.FS.OpenDir(name) })
+}
+
+func (f *fence) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.open(func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, category) })
+}
+
+func (f *fence) Link(old, name string) error {
+	return f.doExisting(func() error { return f.FS.Link(old, name) })
+}
+
+func (f *fence) Remove(name string) error {
+	return f.doExisting(func() error { return f.FS.Remove(name) })
+}
+
+func (f *fence) RemoveAll(name string) error {
+	return f.doExisting(func() error { return f.FS.RemoveAll(name) })
+}
+
+func (f *fence) Rename(old, name string) error {
+	return f.doExisting(func() error { return f.FS.Rename(old, name) })
+}
+
+func (f *fence) MkdirAll(dir string, perm os.FileMode) error {
+	f.do(func() error { return f.FS.MkdirAll(dir, perm) })
+	return nil
+}
+
+// Unwrap hides the file system below, so that nothing goes around the fence.
+func (f *fence) Unwrap() vfs.FS { return nil }
+
+// fencedFile is a file that was opened for writing through a fence that stood.
+type fencedFile struct {
+	vfs.File
+	fence *fence
+}
+
+func (f *fencedFile) Write(p []byte) (int, error) {
+	f.fence.do(func() error { _, err := f.File.Write(p); return err })
+	return len(p), nil
+}
+
+func (f *fencedFile) WriteAt(p []byte, off int64) (int, error) {
+	f.fence.do(func() error { _, err := f.File.WriteAt(p, off); return err })
+	return len(p), nil
+}
+
+func (f *fencedFile) Preallocate(offset, length int64) error {
+	f.fence.do(func() error { return f.File.Preallocate(offset, length) })
+	return nil
+}
+
+func (f *fencedFile) Sync() error {
+	f.fence.do(f.File.Sync)
+	return nil
+}
+
+func (f *fencedFile) SyncData() error {
+	f.fence.do(f.File.SyncData)
+	return nil
+}
+
+func (f *fencedFile) SyncTo(length int64) (full bool, err error) {
+	f.fence.do(func() (err error) { full, err = f.File.SyncTo(length); return err })
+	return full, nil
+}
+
+// Close tells the truth about the descriptor, and counts as a change: some file systems report a lost write only here.
+func (f *fencedFile) Close() error {
+	if err := f.File.Close(); err != nil {
+		f.fence.fall(err)
+	}
+	return nil
+}
+
+// Fd hides the descriptor, so that nothing goes around the fence.
+func (f *fencedFile) Fd() uintptr { return vfs.InvalidFd }
