@@ -3,6 +3,7 @@ package quiver
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -18,21 +19,34 @@ const (
 	Done
 )
 
+// String gives the outcome as error texts and ErrorInfo spell it: "not done", "unknown", "done".
+func (o Outcome) String() string {
+	switch o {
+	case NotDone:
+		return "not done"
+	case Unknown:
+		return "unknown"
+	case Done:
+		return "done"
+	}
+	return fmt.Sprintf("Outcome(%d)", int8(o))
+}
+
 // Reason names one way to fail, as clients see it. A new one exists only where a caller would act differently.
 type Reason string
 
 // Error is the one error type that crosses package borders.
 //
-// Its text is "REASON: what happened to what; what to do", which is what clients see.
+// Its text is "REASON: subject: what happened; what to do", which is what clients see.
 type Error struct {
-	Op      string  // what was being done, "arrowlog.stage"; for logs, never shown to clients
-	Reason  Reason  // why it failed
-	Outcome Outcome // what became of it
-	Subject string  // which table, partition, bucket, column, file: "table default.events, bucket 3"
-	Detail  string  // what happened: "column price is utf8, the table has int64"
-	Hint    string  // what to do: "cast it, or widen the column with table.alter"
+	Op      string            // what was being done, "arrowlog.stage"; for logs, never shown to clients
+	Reason  Reason            // why it failed
+	Outcome Outcome           // what became of it
+	Subject string            // which table, partition, bucket, column, file: "table default.events, bucket 3"
+	Detail  string            // what happened: "column price is utf8, the table has int64"
+	Hint    string            // what to do: "cast it, or widen the column with table.alter"
 	Meta    map[string]string // machine-readable details: "earliest", "latest", "retry_after_ms"
-	Err     error   // the cause, if another error was it
+	Err     error             // the cause, if another error was it
 }
 
 // Error formats the error as clients see it.
@@ -69,9 +83,23 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
-// Errorf makes an Error with outcome NotDone whose detail is formatted.
+// OutcomeOf gives the outcome of the first Error in the chain. An error that is none of ours says nothing about
+// what happened: Unknown. No error at all: Done.
+func OutcomeOf(err error) Outcome {
+	var e *Error
+	switch {
+	case err == nil:
+		return Done
+	case errors.As(err, &e):
+		return e.Outcome
+	}
+	return Unknown
+}
+
+// Errorf makes an Error whose detail is formatted, with the outcome that its reason has by default (see Reasons).
+// An error among the arguments is formatted only; Because makes it the cause.
 func Errorf(reason Reason, format string, args ...any) *Error {
-	return &Error{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+	return &Error{Reason: reason, Outcome: Reasons[reason].Outcome, Detail: fmt.Sprintf(format, args...)}
 }
 
 // On returns a copy of the error that names its subject.
@@ -80,65 +108,22 @@ func (e *Error) On(subject string) *Error { c := *e; c.Subject = subject; return
 // Advise returns a copy of the error that tells what to do.
 func (e *Error) Advise(hint string) *Error { c := *e; c.Hint = hint; return &c }
 
-// Class groups reasons by what a transport and a caller make of them. flight/status.go maps classes to gRPC codes.
-type Class int8
+// During returns a copy of the error that tells logs what was being done.
+func (e *Error) During(op string) *Error { c := *e; c.Op = op; return &c }
 
-const (
-	ClassInvalid Class = iota // InvalidArgument
-	ClassNotFound
-	ClassExists
-	ClassOutOfRange
-	ClassPrecondition
-	ClassExhausted
-	ClassUnavailable // the only retriable class
-	ClassUnauthenticated
-	ClassDenied
-	ClassDataLoss
-	ClassInternal
-)
+// Because returns a copy of the error that wraps its cause.
+func (e *Error) Because(cause error) *Error { c := *e; c.Err = cause; return &c }
 
-// The reasons, by class. The table Reasons gives each its meaning.
-const (
-	SchemaMismatch Reason = "SCHEMA_MISMATCH"
-	MalformedBatch Reason = "MALFORMED_BATCH"
-	BatchTooLarge  Reason = "BATCH_TOO_LARGE"
-	BadCommand     Reason = "BAD_COMMAND"
-	BadName        Reason = "BAD_NAME"
-	BadFilter      Reason = "BAD_FILTER"
-	BadOption      Reason = "BAD_OPTION"
+// WithOutcome returns a copy of the error with another outcome than its reason has by default.
+func (e *Error) WithOutcome(outcome Outcome) *Error { c := *e; c.Outcome = outcome; return &c }
 
-	TableNotFound     Reason = "TABLE_NOT_FOUND"
-	DatabaseNotFound  Reason = "DATABASE_NOT_FOUND"
-	PartitionNotFound Reason = "PARTITION_NOT_FOUND"
-	BucketNotFound    Reason = "BUCKET_NOT_FOUND"
-	CursorNotFound    Reason = "CURSOR_NOT_FOUND"
-	TableExists       Reason = "TABLE_EXISTS"
-	DatabaseExists    Reason = "DATABASE_EXISTS"
-
-	OffsetOutOfRange Reason = "OFFSET_OUT_OF_RANGE"
-	OffsetTruncated  Reason = "OFFSET_TRUNCATED"
-
-	OutOfOrderSequence     Reason = "OUT_OF_ORDER_SEQUENCE"
-	SequenceReused         Reason = "SEQUENCE_REUSED"
-	FencedWriter           Reason = "FENCED_WRITER"
-	UnknownWriter          Reason = "UNKNOWN_WRITER"
-	ExpectedOffsetMismatch Reason = "EXPECTED_OFFSET_MISMATCH"
-	ConditionFailed        Reason = "CONDITION_FAILED"
-	TableRecreated         Reason = "TABLE_RECREATED"
-	SchemaChanged          Reason = "SCHEMA_CHANGED"
-	DeleteDisabled         Reason = "DELETE_DISABLED"
-
-	DiskFull      Reason = "DISK_FULL"
-	QuotaExceeded Reason = "QUOTA_EXCEEDED"
-
-	LeaderNotAvailable       Reason = "LEADER_NOT_AVAILABLE"
-	NotEnoughReplicas        Reason = "NOT_ENOUGH_REPLICAS"
-	Overloaded               Reason = "OVERLOADED"
-	RemoteStorageUnavailable Reason = "REMOTE_STORAGE_UNAVAILABLE"
-	ServerDraining           Reason = "SERVER_DRAINING"
-
-	Unauthenticated  Reason = "UNAUTHENTICATED"
-	PermissionDenied Reason = "PERMISSION_DENIED"
-	CorruptRange     Reason = "CORRUPT_RANGE"
-	Internal         Reason = "INTERNAL"
-)
+// Note returns a copy of the error with one more machine-readable detail.
+func (e *Error) Note(key, value string) *Error {
+	c := *e
+	c.Meta = maps.Clone(e.Meta)
+	if c.Meta == nil {
+		c.Meta = make(map[string]string, 1)
+	}
+	c.Meta[key] = value
+	return &c
+}

@@ -1,0 +1,2 @@
+// Package quiver holds the nouns that all of Quiver shares.
+package quiver
