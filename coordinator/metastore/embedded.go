@@ -1,7 +1,6 @@
 package metastore
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -68,37 +67,54 @@ func OpenEmbedded(fsys vfs.FS, dir string, o EmbeddedOptions) (*Embedded, error)
 }
 
 // Get implements Store.
-func (e *Embedded) Get(ctx context.Context, key string) (Entry, bool, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.usableLocked(ctx); err != nil {
+func (e *Embedded) Get(ctx context.Context, key string) (entry Entry, ok bool, err error) {
+	err = e.read(ctx, func() error {
+		version, value, err := e.engine.get(key)
+		entry, ok = Entry{Key: key, Value: value, Version: version}, version != Absent
+		return err
+	})
+	if err != nil || !ok {
 		return Entry{}, false, err
 	}
-	version, value, err := e.engine.get(key)
-	if err != nil || version == Absent {
-		return Entry{}, false, err
-	}
-	return Entry{Key: key, Value: value, Version: version}, true, nil
+	return entry, true, nil
 }
 
-// Range implements Store. The visit must not call the store.
-func (e *Embedded) Range(ctx context.Context, prefix string, visit func(Entry) error) (int64, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.usableLocked(ctx); err != nil {
-		return 0, err
-	}
-	err := e.engine.scan(keyRow(prefix), func(row, value []byte) error {
-		version, value, err := splitValue(string(row[1:]), value)
-		if err != nil {
-			return err
-		}
-		return visit(Entry{Key: string(row[1:]), Value: bytes.Clone(value), Version: version})
+// Range implements Store.
+func (e *Embedded) Range(ctx context.Context, prefix string, visit func(Entry) error) (version int64, err error) {
+	var found []Entry
+	err = e.read(ctx, func() (err error) {
+		found, err = e.engine.entries(prefix)
+		version = e.requests.version
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
-	return e.requests.version, nil
+	for i := range found {
+		if err := visit(found[i]); err != nil {
+			return 0, err
+		}
+		found[i] = Entry{}
+	}
+	return version, nil
+}
+
+// read runs a read, and a second time if the engine failed under it: a failure in the background is no reason to
+// fail a read.
+func (e *Embedded) read(ctx context.Context, op func() error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.usableLocked(ctx); err != nil {
+		return err
+	}
+	err := op()
+	if err == nil || e.engine.failure() == nil {
+		return err
+	}
+	if err := e.usableLocked(ctx); err != nil {
+		return err
+	}
+	return op()
 }
 
 // Commit implements Store.

@@ -87,18 +87,31 @@ func fill(b *pebble.Batch, txn *Txn, version int64) {
 	}
 }
 
+// Reads show what commits made durable, also on an engine that failed since: what it cannot read it reports.
+
 // get gives the version and the value of a key; Absent if it does not exist.
 func (e *engine) get(key string) (version int64, value []byte, err error) {
 	stored, closer, err := e.db.Get(keyRow(key))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return Absent, nil, e.failure()
+		return Absent, nil, nil
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("read metadata key %q: %w", key, err)
 	}
 	version, value, err = splitValue(key, stored)
 	value = bytes.Clone(value)
-	return version, value, errors.Join(err, closer.Close(), e.failure())
+	return version, value, errors.Join(err, closer.Close())
+}
+
+// entries gives all keys that start with the prefix.
+func (e *engine) entries(prefix string) (found []Entry, err error) {
+	err = e.scan(keyRow(prefix), func(row, stored []byte) error {
+		key := string(row[1:])
+		version, value, err := splitValue(key, stored)
+		found = append(found, Entry{Key: key, Value: bytes.Clone(value), Version: version})
+		return err
+	})
+	return found, err
 }
 
 // scan visits all rows that start with the prefix. Row and value are valid during the visit only.
@@ -116,7 +129,7 @@ func (e *engine) scan(prefix []byte, visit func(row, value []byte) error) error 
 			return errors.Join(err, it.Close())
 		}
 	}
-	return errors.Join(it.Error(), it.Close(), e.failure())
+	return errors.Join(it.Error(), it.Close())
 }
 
 // after gives the first row behind all that start with the prefix. A row starts with a letter, so there is one.

@@ -1,0 +1,224 @@
+package metastore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+// breaker fails operations of a file system that change it: the nth from its arming, and the following ones too if it
+// stays broken.
+type breaker struct {
+	left  atomic.Int64 // operations until the failure; 0 or less: disarmed or past it
+	stays bool
+	armed atomic.Bool
+	hit   atomic.Bool
+	seen  atomic.Int64
+}
+
+func (b *breaker) arm(n int64, stays bool) {
+	b.stays = stays
+	b.left.Store(n)
+	b.armed.Store(true)
+}
+
+func (b *breaker) disarm() { b.armed.Store(false) }
+
+func (b *breaker) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpLock {
+		return nil
+	}
+	b.seen.Add(1)
+	if !b.armed.Load() {
+		return nil
+	}
+	if left := b.left.Add(-1); left == 0 || left < 0 && b.stays {
+		b.hit.Store(true)
+		return syscall.EIO
+	}
+	return nil
+}
+
+func (b *breaker) String() string { return "breaker" }
+
+// bulky gives the transactions of a workload that rotates Pebble's log and flushes a few times.
+func bulky() []Txn {
+	var txns []Txn
+	for i := range 12 {
+		txn := put(fmt.Sprintf("k%d", i%5), fmt.Sprintf("only-%d", i))
+		txn.Puts = append(txn.Puts, Put{"bulk", bytes.Repeat([]byte{byte(i)}, 300<<10)})
+		if i > 3 {
+			txn.Deletes = []string{fmt.Sprintf("only-%d", i-3)}
+		}
+		txns = append(txns, txn)
+	}
+	return txns
+}
+
+// TestEveryWriteFails fails each single operation that changes the disk, once and for good. No outcome may be wrong,
+// nothing may hang or panic, and once the disk works again the same store works again and unknown outcomes settle.
+func TestEveryWriteFails(t *testing.T) {
+	for _, stays := range []bool{false, true} {
+		for n, reached := int64(1), true; reached; n++ {
+			t.Run(fmt.Sprintf("op=%d,stays=%v", n, stays), func(t *testing.T) { reached = failOneWrite(t, n, stays) })
+		}
+	}
+}
+
+func failOneWrite(t *testing.T, n int64, stays bool) (reached bool) {
+	b := &breaker{}
+	mem := vfs.NewMem()
+	fsys := errorfs.Wrap(mem, b)
+	model := NewMemory()
+	b.arm(n, stays)
+	s, err := OpenEmbedded(fsys, "meta", EmbeddedOptions{})
+	if err != nil {
+		if !errors.Is(err, syscall.EIO) {
+			t.Fatalf("open: %v", err)
+		}
+		b.disarm()
+		s = openEmbedded(t, fsys, "meta")
+	}
+	defer func() { _ = s.Close() }()
+	for _, txn := range bulky() {
+		got, err := s.Commit(context.Background(), txn)
+		switch {
+		case got.Outcome == Done:
+		case !errors.Is(err, syscall.EIO):
+			t.Fatalf("commit: %+v, %v", got, err)
+		case got.Outcome == Unknown:
+			b.disarm()
+			if got, err = s.Commit(context.Background(), txn); err != nil {
+				t.Fatalf("an unknown outcome does not settle: %+v, %v", got, err)
+			}
+		default:
+			expect(t, dumpAgain(t, s, b), dump(t, model, ""))
+			if got, err = s.Commit(context.Background(), txn); err != nil || got.Repeated {
+				t.Fatalf("what was not done is %+v, %v", got, err)
+			}
+		}
+		want, _ := model.Commit(context.Background(), txn)
+		if got.Version != want.Version {
+			t.Fatalf("version = %d, want %d", got.Version, want.Version)
+		}
+		if !stays {
+			expect(t, dump(t, s, ""), dump(t, model, ""))
+		}
+	}
+	hit := b.hit.Load()
+	expect(t, dumpAgain(t, s, b), dump(t, model, ""))
+	_ = s.Close()
+	expect(t, dump(t, openEmbedded(t, mem, "meta"), ""), dump(t, model, ""))
+	return hit
+}
+
+// dumpAgain dumps with the disk repaired.
+func dumpAgain(t *testing.T, s Store, b *breaker) string {
+	t.Helper()
+	b.disarm()
+	return dump(t, s, "")
+}
+
+// TestFailedTellsUntilItHeals shows the store's state while the disk is broken.
+func TestFailedTellsUntilItHeals(t *testing.T) {
+	b := &breaker{}
+	s := openEmbedded(t, errorfs.Wrap(vfs.NewMem(), b), "meta")
+	first := put("a")
+	b.arm(1, true)
+	if r, err := s.Commit(context.Background(), first); r.Outcome != Unknown || !errors.Is(err, syscall.EIO) {
+		t.Fatalf("commit = %+v, %v", r, err)
+	}
+	if err := s.Failed(); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("failed = %v", err)
+	}
+	if r, err := s.Commit(context.Background(), put("b")); r.Outcome != NotDone || !errors.Is(err, syscall.EIO) {
+		t.Fatalf("commit = %+v, %v", r, err)
+	}
+	if _, _, err := s.Get(context.Background(), "a"); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("get: %v", err)
+	}
+	b.disarm()
+	if r, err := s.Commit(context.Background(), first); err != nil || r.Outcome != Done {
+		t.Fatalf("commit = %+v, %v", r, err)
+	}
+	if err := s.Failed(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSecondOpenIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s := openEmbedded(t, vfs.Default, dir)
+	if _, err := OpenEmbedded(vfs.Default, dir, EmbeddedOptions{}); err == nil {
+		t.Fatal("a directory that is in use was opened")
+	}
+	commit(t, s, put("a"))
+}
+
+// TestDamage flips bytes in every file of a store. Opening and reading may fail, but never end the process, and never
+// show something that was not committed.
+func TestDamage(t *testing.T) {
+	pristine := vfs.NewMem()
+	s := openEmbedded(t, pristine, "meta")
+	for _, txn := range bulky()[:6] {
+		commit(t, s, txn)
+	}
+	want := dump(t, s, "only-")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := pristine.List("meta")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		info, err := pristine.Stat("meta/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range int64(8) {
+			if at := info.Size() * i / 8; at < info.Size() {
+				damage(t, pristine, name, at, want)
+			}
+		}
+	}
+}
+
+func damage(t *testing.T, pristine vfs.FS, name string, at int64, want string) {
+	t.Helper()
+	fsys := vfs.NewMem()
+	if _, err := vfs.Clone(pristine, fsys, "meta", "meta"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fsys.OpenReadWrite("meta/"+name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b [1]byte
+	_, _ = f.ReadAt(b[:], at)
+	b[0] ^= 0x55
+	if _, err := f.WriteAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	s, err := OpenEmbedded(fsys, "meta", EmbeddedOptions{})
+	if err != nil {
+		return
+	}
+	defer func() { _ = s.Close() }()
+	got := ""
+	version, err := s.Range(context.Background(), "only-", func(e Entry) error {
+		got += fmt.Sprintf("%s@%d=%s\n", e.Key, e.Version, e.Value)
+		return nil
+	})
+	if got += fmt.Sprintf("version %d", version); err == nil && got != want && version == 6 {
+		t.Errorf("byte %d of %s was flipped unseen:\n%s\nwant:\n%s", at, name, got, want)
+	}
+}
