@@ -1,0 +1,2 @@
+// Package flight holds the words of the wire contract.
+package flight

@@ -1,0 +1,223 @@
+package flight
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/quiverlog/quiver"
+)
+
+// The values of "read".
+const (
+	ReadLog      = "log"       // the rows of a log table, or the changelog of a primary-key table
+	ReadTable    = "table"     // the current rows of a primary-key table
+	ReadTableLog = "table+log" // the current rows, then the changelog from exactly there
+)
+
+// The values of "locations".
+const (
+	LocationsLeaders = "leaders"
+	LocationsFiles   = "files"
+)
+
+// ScanCommand says what to read. It is the command of a descriptor and, in the same JSON, the ticket of a DoGet.
+//
+// A nil Columns means all columns, an empty one none. A nil pointer means that the key was not given.
+type ScanCommand struct {
+	Table         TableName       `json:"table"`
+	TableID       *quiver.TableID `json:"table_id,omitzero"`       // guards a stored position
+	Partition     *string         `json:"partition,omitzero"`      // nil: all
+	Bucket        *int32          `json:"bucket,omitzero"`         // nil: all
+	Columns       []string        `json:"columns,omitzero"`        // user and system columns in the order wanted
+	SystemColumns []string        `json:"system_columns,omitzero"` // behind them
+	Filter        *string         `json:"filter,omitzero"`
+	From          Position        `json:"from,omitzero"`
+	Until         Position        `json:"until,omitzero"`
+	Follow        bool            `json:"follow,omitzero"`
+	Limit         *int64          `json:"limit,omitzero"` // rows of the whole ticket
+	Read          string          `json:"read,omitzero"`  // "" for the table's default
+	BatchRows     int32           `json:"batch_rows,omitzero"`
+	MaxBytes      int64           `json:"max_bytes,omitzero"`
+	KeyRange      json.RawMessage `json:"key_range,omitzero"`
+	Order         string          `json:"order,omitzero"`
+	Locations     string          `json:"locations,omitzero"` // of a plan only
+}
+
+// ParseTicket reads the ticket of a DoGet. It carries no authority.
+func ParseTicket(ticket []byte) (*ScanCommand, error) {
+	d, err := parseCommand(ticket)
+	if err != nil {
+		return nil, err
+	}
+	return d.AsScan()
+}
+
+// AsScan gives the scan that a descriptor asks for; a path asks for the whole table.
+func (d *Descriptor) AsScan() (*ScanCommand, error) {
+	switch {
+	case d.Scan != nil:
+		return d.Scan, nil
+	case d.Path != nil:
+		scan := &ScanCommand{Table: TableName{Database: d.Path.Database, Table: d.Path.Table}}
+		if d.Path.Partition != "" {
+			scan.Partition = &d.Path.Partition
+		}
+		return scan, scan.check()
+	default:
+		return nil, quiver.Errorf(quiver.BadCommand, "a put command is no scan").Advise(hintCommand)
+	}
+}
+
+// Encode writes the command as a ticket. Two equal commands give the same bytes.
+func (c *ScanCommand) Encode() []byte { return encode(c) }
+
+// Range gives the positions with their defaults: from the earliest row, until the high watermark, or without an end
+// (NotGiven) for a scan that follows.
+func (c *ScanCommand) Range() (from, until Position) {
+	from, until = c.From, c.Until
+	if from.Kind == NotGiven {
+		from.Kind = Earliest
+	}
+	if until.Kind == NotGiven && !c.Follow {
+		until.Kind = Latest
+	}
+	return from, until
+}
+
+func decodeScan(root *jsonValue) (*ScanCommand, error) {
+	var c ScanCommand
+	if err := root.into(valueOf(&c)); err != nil {
+		return nil, err
+	}
+	if c.Table.IsZero() {
+		return nil, noTable()
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func noTable() error {
+	return quiver.Errorf(quiver.BadCommand, "the command names no table").Advise(hintCommand)
+}
+
+// check refuses values that no table takes, and the features that only primary-key tables, partitioned tables,
+// filters and cursors have: a key is served or refused, never ignored.
+func (c *ScanCommand) check() error {
+	if err := c.checkValues(); err != nil {
+		return err
+	}
+	if c.Filter != nil {
+		return quiver.Errorf(quiver.BadFilter, "this server does not filter").On(c.subject()).
+			Advise("leave \"filter\" out and filter what you read")
+	}
+	if c.Partition != nil && *c.Partition != "" {
+		return notPartitioned(c.Table, *c.Partition)
+	}
+	if err := c.checkReadMode(); err != nil {
+		return err
+	}
+	for _, p := range []Position{c.From, c.Until} {
+		if err := checkPosition(p, c.Table); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *ScanCommand) checkValues() error {
+	switch {
+	case c.Bucket != nil && *c.Bucket < 0:
+		return c.bad("bucket %d is negative", *c.Bucket)
+	case c.Limit != nil && *c.Limit < 0:
+		return c.bad("limit %d is negative", *c.Limit)
+	case c.BatchRows < 0:
+		return c.bad("batch_rows %d is negative", c.BatchRows)
+	case c.MaxBytes < 0:
+		return c.bad("max_bytes %d is negative", c.MaxBytes)
+	case len(c.Columns) > MaxColumns || len(c.SystemColumns) > MaxColumns:
+		return c.bad("at most %d columns can be read", MaxColumns)
+	}
+	for _, name := range c.SystemColumns {
+		if !slices.Contains(systemColumns, name) {
+			return wrongValue(quiver.BadCommand, "system_columns", name, systemColumns...)
+		}
+	}
+	if c.Locations != "" && c.Locations != LocationsLeaders && c.Locations != LocationsFiles {
+		return wrongValue(quiver.BadCommand, "locations", c.Locations, LocationsLeaders, LocationsFiles)
+	}
+	return nil
+}
+
+var systemColumns = []string{quiver.BucketColumn, quiver.OffsetColumn, quiver.TimestampColumn,
+	quiver.PartitionColumn, quiver.ChangeTypeColumn}
+
+func (c *ScanCommand) checkReadMode() error {
+	const hint = `leave it out, or take "read":"log"`
+	switch c.Read {
+	case "", ReadLog:
+	case ReadTable, ReadTableLog:
+		return c.bad("\"read\":%q needs a primary-key table, and this is a log table", c.Read).Advise(hint)
+	default:
+		return wrongValue(quiver.BadCommand, "read", c.Read, ReadLog, ReadTable, ReadTableLog)
+	}
+	if c.KeyRange != nil {
+		return c.bad("\"key_range\" needs a primary-key table, and this is a log table").Advise(hint)
+	}
+	if c.Order != "" {
+		return c.bad("\"order\" needs a primary-key table, and this is a log table").Advise(hint)
+	}
+	return nil
+}
+
+func (c *ScanCommand) subject() string { return "table " + c.Table.String() }
+
+func (c *ScanCommand) bad(format string, args ...any) *quiver.Error {
+	return quiver.Errorf(quiver.BadCommand, format, args...).On(c.subject())
+}
+
+// checkPosition refuses positions that need cursors or partitions.
+func checkPosition(p Position, table TableName) error {
+	if p.Kind == AtCursor {
+		return quiver.Errorf(quiver.CursorNotFound, "there is no cursor %q", p.Cursor).On("table " + table.String()).
+			Advise(`keep the position that the schema's metadata gives under "quiver" and read from there`)
+	}
+	return checkOffsets(p.Offsets, table)
+}
+
+func checkOffsets(o Offsets, table TableName) error {
+	for name := range o.Partitions {
+		return notPartitioned(table, name)
+	}
+	return nil
+}
+
+func notPartitioned(table TableName, partition string) error {
+	return quiver.Errorf(quiver.PartitionNotFound, "the table is not partitioned, there is no partition %q", clip(partition)).
+		On("table " + table.String()).Advise("leave the partition out")
+}
+
+// LookupCommand asks for rows by key.
+type LookupCommand struct {
+	Table         TableName         `json:"lookup"`
+	TableID       *quiver.TableID   `json:"table_id,omitzero"`
+	Columns       []string          `json:"columns,omitzero"`
+	Prefix        bool              `json:"prefix,omitzero"`
+	Keys          []json.RawMessage `json:"keys,omitzero"` // of a ticket only
+	InsertMissing bool              `json:"insert_missing,omitzero"`
+	MinOffsets    Offsets           `json:"min_offsets,omitzero"`
+	MaxBytes      int64             `json:"max_bytes,omitzero"`
+}
+
+func decodeLookup(root *jsonValue) (*LookupCommand, error) {
+	var c LookupCommand
+	if err := root.into(valueOf(&c)); err != nil {
+		return nil, err
+	}
+	if c.Table.IsZero() {
+		return nil, noTable()
+	}
+	return nil, quiver.Errorf(quiver.BadCommand, "a lookup needs a primary-key table, and this is a log table").
+		On("table " + c.Table.String()).Advise(`read it with {"table": …}`)
+}

@@ -1,0 +1,22 @@
+// Package server is the Flight service: it turns calls into words (package flight), words into tables, and rows into
+// stored batches and back. It touches no offset, hash or schema rule itself.
+//
+//	DoPut   put.go          the stream's stages: receive -> stage -> settle -> answer
+//	        put_receive.go  gate, defaults and casts, routing to a bucket, splitting
+//	        put_queue.go    what is staged and not yet settled, in order
+//	        put_answer.go   cumulative answers, flushes, what an error tells
+//	DoGet   get.go          ticket -> scan -> bytes as stored
+//	plans   info.go         GetFlightInfo, GetSchema, ListFlights, PollFlightInfo
+//	actions action.go       the table of actions; act_*.go one file per family
+//	errors  guard.go        every error leaves as a status of flight/status.go; a panic ends one call, not the server
+//
+// # Goroutines of a put
+//
+//	receiver (own)   RecvMsg -> gate -> queue.push(tablet.Put)     ends with the stream
+//	settler (own)    queue.next -> tablet.Wait -> answers          ends when the queue is closed and empty
+//	handler          answers -> SendMsg                            ends the call
+//
+// A client that never reads its answers blocks the handler in SendMsg and nothing else: answers are merged while
+// they wait. A stream that failed is read on and thrown away until the handler can end it, so that a client that
+// only writes is not stalled either.
+package server

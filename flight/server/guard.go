@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+)
+
+// guardUnary gives unary calls their status and keeps their panics from ending the server.
+func (s *Service) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
+	defer func() { err = s.leave(info.FullMethod, recover(), err) }()
+	if s.isDraining() {
+		return nil, errDraining()
+	}
+	return handle(ctx, req)
+}
+
+// guardStream does the same for streams.
+func (s *Service) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
+	defer func() { err = s.leave(info.FullMethod, recover(), err) }()
+	if s.isDraining() {
+		return errDraining()
+	}
+	return handle(srv, stream)
+}
+
+func (s *Service) isDraining() bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// leave turns what a call ended with into a status.
+func (s *Service) leave(method string, panicked any, err error) error {
+	if panicked != nil {
+		s.options.Logger.Error("a call panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
+		err = quiver.Errorf(quiver.Internal, "the server failed at this call").Advise("this is a bug: please report it with the server's log")
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	var known *quiver.Error
+	if !errors.As(err, &known) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		s.options.Logger.Error("a call failed for a reason that has no name", "method", method, "err", err)
+		err = fmt.Errorf("%w", err)
+	}
+	return flight.Status(err)
+}

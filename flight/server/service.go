@@ -1,0 +1,144 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	afl "github.com/apache/arrow-go/v18/arrow/flight"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/coordinator"
+	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/internal/buf"
+	"github.com/quiverlog/quiver/tablet"
+)
+
+// Options bound what clients may make the service do.
+type Options struct {
+	MaxMessage   int64 // largest body of one message, in bytes
+	PutMemory    int64 // bytes of bodies on their way in, over all streams; over it streams wait
+	CreateTables bool  // a table may be created by the first batch put into it
+	Now          func() time.Time
+	Logger       *slog.Logger
+}
+
+// Bounds that no option moves.
+const (
+	maxWord        = 1 << 20 // bytes of a ticket, a command, an action body, a message header
+	maxStreams     = 1024    // of one connection
+	maxHeaderList  = 16 << 10
+	handshakeTime  = 5 * time.Second
+	ioBuffer       = 256 << 10 // of a connection, each way: where gRPC's own throughput levels off
+	storedBytes    = 3 << 20   // of a stored batch: larger ones are split on the way in
+	maxDecompress  = 8         // decompressed bytes of a message, as a multiple of the largest message
+	maxRatio       = 64        // of decompressed to compressed bytes of one buffer
+	waitingAnswers = 4096      // flushes of one stream that may wait to be answered; then it is not read on
+)
+
+// Service is the Flight service of one node.
+type Service struct {
+	afl.BaseFlightServer
+	coordinator *coordinator.Coordinator
+	tablets     *tablet.Server
+	options     Options
+	memory      *buf.Budget
+	limits      record.Limits
+	layouts     layouts
+	actions     []action
+
+	drainOnce sync.Once
+	draining  chan struct{} // closed when the service takes nothing new
+}
+
+// New returns a service over the coordinator's tables and the node's tablets.
+func New(c *coordinator.Coordinator, t *tablet.Server, o Options) *Service {
+	s := &Service{
+		coordinator: c,
+		tablets:     t,
+		options:     o,
+		memory:      buf.NewBudget(o.PutMemory),
+		limits:      record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage, MaxRatio: maxRatio},
+		draining:    make(chan struct{}),
+	}
+	s.actions = s.actionTable()
+	return s
+}
+
+// NewGRPC returns a gRPC server that serves the service, health and reflection.
+func (s *Service) NewGRPC() *grpc.Server {
+	g := grpc.NewServer(
+		grpc.ForceServerCodecV2(codec.New(codec.Limits{Message: int(s.options.MaxMessage) + 2*maxWord, Field: maxWord})),
+		grpc.MaxRecvMsgSize(int(2*s.options.MaxMessage)),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaderList),
+		grpc.ConnectionTimeout(handshakeTime),
+		grpc.ReadBufferSize(ioBuffer),
+		grpc.WriteBufferSize(ioBuffer),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(s.guardUnary),
+		grpc.StreamInterceptor(s.guardStream),
+	)
+	afl.RegisterFlightServiceServer(g, s)
+	healthpb.RegisterHealthServer(g, health.NewServer())
+	reflection.Register(g)
+	return g
+}
+
+// Drain refuses new calls and ends the streams that run, with SERVER_DRAINING, once what they staged is settled.
+func (s *Service) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
+
+// errDraining is what a call gets while the server goes down.
+func errDraining() error {
+	return quiver.Errorf(quiver.ServerDraining, "the server is going down").Advise("try again in a moment")
+}
+
+// table finds a table, and checks that it is the one a stored position was taken from.
+func (s *Service) table(database, name string, id *quiver.TableID) (*quiver.Table, error) {
+	t, err := s.coordinator.Table(database, name)
+	if err != nil {
+		return nil, err
+	}
+	if id != nil && *id != t.ID {
+		return nil, quiver.Errorf(quiver.TableRecreated, "the position is of the table with id %d, this one has id %d", *id, t.ID).
+			On("table " + t.Path()).Advise("start again from \"earliest\"")
+	}
+	return t, nil
+}
+
+// layouts keeps the layout of each schema that is in use: making one costs more than using it.
+type layouts struct{ bySchema sync.Map } // *quiver.Schema -> *record.Layout
+
+// of returns the layout of a table's current schema.
+func (l *layouts) of(schema *quiver.Schema) (*record.Layout, error) {
+	if found, ok := l.bySchema.Load(schema); ok {
+		return found.(*record.Layout), nil
+	}
+	layout, err := record.NewLayout(schema)
+	if err != nil {
+		return nil, err
+	}
+	kept, _ := l.bySchema.LoadOrStore(schema, layout)
+	return kept.(*record.Layout), nil
+}
+
+// stopped derives a context that ends with the call, or when the server drains.
+func (s *Service) stopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-s.draining:
+			cancel(errDraining())
+		case <-stop:
+		}
+	}()
+	return ctx, sync.OnceFunc(func() { close(stop); cancel(nil) })
+}
