@@ -1,0 +1,322 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/buf"
+)
+
+// Meta is what the metadata of a stored batch says: enough to load the batch, or some columns of it.
+type Meta struct {
+	Header
+	BodyLen int64 // bytes that follow the metadata
+	Codec   Compression
+
+	raw       []byte // prefix and metadata, the caller's memory
+	header    int    // where in raw the header's text starts
+	nodes     []node
+	buffers   []span
+	columns   []uint32 // checksum of each column's region
+	producers []byte   // as stored; empty: one anonymous producer
+}
+
+// PeekPrefix reads the 8 bytes that every message starts with: metaLen is the length of prefix and metadata together,
+// a multiple of 64. ok is false if no batch of ours starts here, as in the zeros behind the last one.
+func PeekPrefix(first8 []byte) (metaLen int, ok bool) {
+	if len(first8) < prefixSize || binary.LittleEndian.Uint32(first8) != continuation {
+		return 0, false
+	}
+	n := int64(binary.LittleEndian.Uint32(first8[4:])) + prefixSize
+	if n <= prefixSize || n > maxMetadata || n%bodyAlign != 0 {
+		return 0, false
+	}
+	return int(n), true
+}
+
+func corrupt(format string, args ...any) error {
+	return quiver.Errorf(quiver.CorruptRange, format, args...)
+}
+
+// ParseHeader reads prefix and metadata of a stored batch and verifies their checksum. The seed is that of the bucket
+// and segment the batch is expected in. The Meta refers to the bytes given, which must stay as they are while it is
+// used.
+//
+// The error is CORRUPT_RANGE. That holds for whatever bytes are given; beyond a checksum that matches, what the
+// metadata says of itself is consistent: buffers ascend and lie in the body, there is a checksum for each column.
+func ParseHeader(meta []byte, seed Seed) (*Meta, error) {
+	if n, ok := PeekPrefix(meta); !ok || n != len(meta) {
+		return nil, corrupt("no batch starts here")
+	}
+	msg, err := parseMessage(meta[prefixSize:])
+	if err != nil {
+		return nil, corrupt("batch: %v", err)
+	}
+	if msg.kind != messageBatch || msg.version != metadataV5 || len(msg.variadic) != 0 {
+		return nil, corrupt("message is not a stored batch")
+	}
+	m := &Meta{BodyLen: msg.bodyLen, Codec: msg.codec, raw: meta}
+	from, until, ok := msg.value(keyHeader)
+	if !ok {
+		return nil, corrupt("message has no batch header")
+	}
+	m.header = prefixSize + from
+	if err := m.Header.parse(msg.fb.b[from:until]); err != nil {
+		return nil, corrupt("%v", err)
+	}
+	if got := headerSum(meta, m.header+atCRC, seed); got != m.CRC {
+		return nil, corrupt("batch header at offset %d: checksum %08x, stored %08x", m.BaseOffset, got, m.CRC)
+	}
+	if err := m.vectors(&msg); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// headerSum is the checksum of prefix and metadata with zeros for the 8 digits at the place given.
+func headerSum(meta []byte, digits int, seed Seed) uint32 {
+	crc := checksum(uint32(seed), meta[:digits])
+	crc = checksum(crc, []byte(zeroDigits))
+	return checksum(crc, meta[digits+len(zeroDigits):])
+}
+
+// vectors reads nodes, buffers, column checksums and producers.
+func (m *Meta) vectors(msg *message) error {
+	if msg.rows != int64(m.Rows) {
+		return corrupt("batch has %d rows, its header says %d", msg.rows, m.Rows)
+	}
+	if m.BodyLen%bodyAlign != 0 {
+		return corrupt("body of %d bytes is not a multiple of %d", m.BodyLen, bodyAlign)
+	}
+	m.nodes = make([]node, len(msg.nodes)/16)
+	for i := range m.nodes {
+		m.nodes[i] = msg.node(i)
+	}
+	m.buffers = make([]span, len(msg.buffers)/16)
+	var end int64
+	for i := range m.buffers {
+		s := msg.buffer(i)
+		if s.off < end || s.off&7 != 0 || s.len < 0 || s.off > m.BodyLen || s.len > m.BodyLen-s.off {
+			return corrupt("buffer %d lies at %d+%d of a body of %d bytes", i, s.off, s.len, m.BodyLen)
+		}
+		m.buffers[i], end = s, s.off+s.len
+	}
+	from, until, ok := msg.value(keyColumns)
+	if !ok || (until-from)%8 != 0 {
+		return corrupt("batch has no column checksums")
+	}
+	m.columns = make([]uint32, (until-from)/8)
+	for i := range m.columns {
+		v, ok := parseHex(msg.fb.b[from+8*i : from+8*i+8])
+		if !ok {
+			return corrupt("column checksums are not hexadecimal")
+		}
+		m.columns[i] = uint32(v)
+	}
+	if from, until, ok := msg.value(keyProducers); ok {
+		m.producers = msg.fb.b[from:until]
+	}
+	return nil
+}
+
+// MetaLen is the length of prefix and metadata.
+func (m *Meta) MetaLen() int { return len(m.raw) }
+
+// Size is what the batch takes in its segment.
+func (m *Meta) Size() int64 { return int64(len(m.raw)) + m.BodyLen }
+
+// Producers are the producers of the batch's rows, in row order.
+func (m *Meta) Producers() ([]Producer, error) {
+	if len(m.producers) == 0 {
+		return []Producer{anonymous(m.Rows)}, nil
+	}
+	ps, err := decodeProducers(m.producers, m.Rows)
+	if err != nil {
+		return nil, corrupt("batch at offset %d: %v", m.BaseOffset, err)
+	}
+	return ps, nil
+}
+
+// fits says whether the batch has the shape of the layout.
+func (m *Meta) fits(l *Layout) error {
+	switch {
+	case l.id != m.Schema:
+		return quiver.Errorf(quiver.Internal, "batch of schema %d is loaded as one of schema %d", m.Schema, l.id)
+	case !l.stored || len(m.nodes) != l.numNodes() || len(m.buffers) != l.numBuffers() || len(m.columns) != l.NumColumns():
+		return corrupt("batch at offset %d does not have the shape of schema %d", m.BaseOffset, l.id)
+	}
+	return nil
+}
+
+// Region is a range [From, Until) of bytes of a body.
+type Region struct{ From, Until int64 }
+
+// Len is the length in bytes.
+func (r Region) Len() int64 { return r.Until - r.From }
+
+// Regions are the ranges of the body that hold the chosen columns, ascending, those that touch joined; columns
+// without bytes have none. The columns are places in the layout, strictly ascending.
+func (m *Meta) Regions(l *Layout, cols []int) ([]Region, error) {
+	if err := m.fits(l); err != nil {
+		return nil, err
+	}
+	if err := ascending(cols, l.NumColumns()); err != nil {
+		return nil, err
+	}
+	var out []Region
+	for _, c := range cols {
+		r := m.region(l, c)
+		switch n := len(out); {
+		case r.Len() == 0:
+		case n > 0 && out[n-1].Until == r.From:
+			out[n-1].Until = r.Until
+		default:
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+func ascending(cols []int, n int) error {
+	last := -1
+	for _, c := range cols {
+		if c <= last || c >= n {
+			return quiver.Errorf(quiver.Internal, "columns %v are not ascending places of %d columns", cols, n)
+		}
+		last = c
+	}
+	return nil
+}
+
+// region is the range of one column.
+func (m *Meta) region(l *Layout, c int) Region {
+	return Region{regionStart(l, m.buffers, m.BodyLen, c), regionStart(l, m.buffers, m.BodyLen, c+1)}
+}
+
+// Load is the whole batch. The body is checked against the columns' checksums; a body that differs is CORRUPT_RANGE.
+// The batch takes its own reference on the body.
+func Load(l *Layout, m *Meta, body *buf.Buf) (*Batch, error) {
+	if err := m.fits(l); err != nil {
+		return nil, err
+	}
+	data := body.Bytes()
+	if int64(len(data)) != m.BodyLen {
+		return nil, quiver.Errorf(quiver.Internal, "body of %d bytes given, the batch has %d", len(data), m.BodyLen)
+	}
+	for i := range m.columns {
+		r := m.region(l, i)
+		if err := m.check(l, i, data[r.From:r.Until]); err != nil {
+			return nil, err
+		}
+	}
+	producers, err := m.storedProducers()
+	if err != nil {
+		return nil, err
+	}
+	b := newBatch(l, m.Rows, m.nodes, m.buffers, m.Codec, []*buf.Buf{body.Retain()})
+	b.setParts([][]byte{data})
+	b.producers = producers
+	b.sealed = seal{columns: m.columns, meta: append([]byte(nil), m.raw...), header: m.header, stamp: m.Header}
+	for i, crc := range m.columns {
+		b.sealed.body = combine(b.sealed.body, crc, m.region(l, i).Len())
+	}
+	return b, nil
+}
+
+// storedProducers are the producers as a batch keeps them: none for one anonymous producer.
+func (m *Meta) storedProducers() ([]Producer, error) {
+	if len(m.producers) == 0 {
+		return nil, nil
+	}
+	return m.Producers()
+}
+
+// check compares the region of one column with its checksum.
+func (m *Meta) check(l *Layout, column int, region []byte) error {
+	if got := checksum(0, region); got != m.columns[column] {
+		return corrupt("batch at offset %d, column %s: checksum %08x, stored %08x",
+			m.BaseOffset, l.slots[column].name, got, m.columns[column])
+	}
+	return nil
+}
+
+// LoadColumns is the batch with the chosen columns only, strictly ascending places in the layout: parts are the bytes
+// of the ranges that Regions gives for them. Each column is checked against its checksum. The batch has the layout
+// l.Pick(cols), keeps the header, and takes its own references on the parts.
+func LoadColumns(l *Layout, m *Meta, cols []int, parts []*buf.Buf) (*Batch, error) {
+	regions, err := m.Regions(l, cols)
+	if err != nil {
+		return nil, err
+	}
+	if len(parts) != len(regions) {
+		return nil, quiver.Errorf(quiver.Internal, "%d parts given for %d regions", len(parts), len(regions))
+	}
+	body := make([][]byte, len(parts), len(parts)+1)
+	var bodyLen int64
+	for i, p := range parts {
+		body[i] = p.Bytes()
+		if int64(len(body[i])) != regions[i].Len() {
+			return nil, quiver.Errorf(quiver.Internal, "part of %d bytes given for a region of %d", len(body[i]), regions[i].Len())
+		}
+		bodyLen += int64(len(body[i]))
+	}
+	picked := l.Pick(cols)
+	nodes := make([]node, 0, picked.numNodes())
+	spans := make([]span, 0, picked.numBuffers())
+	part, start := 0, int64(0) // of the region that the column is in
+	for _, c := range cols {
+		r := m.region(l, c)
+		for r.Len() > 0 && r.From >= regions[part].Until {
+			start += regions[part].Len()
+			part++
+		}
+		shift := start
+		if r.Len() > 0 {
+			from := r.From - regions[part].From
+			if err := m.check(l, c, body[part][from:from+r.Len()]); err != nil {
+				return nil, err
+			}
+			shift = start + from - r.From
+		}
+		nodes = append(nodes, m.nodes[l.places[c].node:l.places[c+1].node]...)
+		for _, s := range m.buffers[l.places[c].buffer:l.places[c+1].buffer] {
+			if r.Len() == 0 { // nothing but empty buffers: they lie where the column before ended
+				s = span{columnEnd(spans), 0}
+			} else {
+				s.off += shift
+			}
+			spans = append(spans, s)
+		}
+	}
+	if pad := padding(bodyLen); pad > 0 {
+		body = append(body, zeros[:pad:pad])
+	}
+	owners := make([]*buf.Buf, len(parts))
+	for i, p := range parts {
+		owners[i] = p.Retain()
+	}
+	b := newBatch(picked, m.Rows, nodes, spans, m.Codec, owners)
+	b.setParts(body)
+	if b.producers, err = m.storedProducers(); err != nil {
+		b.Release()
+		return nil, err
+	}
+	b.sealed.stamp = m.Header
+	return b, nil
+}
+
+// columnEnd is where the next buffer may start.
+func columnEnd(spans []span) int64 {
+	if len(spans) == 0 {
+		return 0
+	}
+	last := spans[len(spans)-1]
+	return (last.off + last.len + 7) &^ 7
+}
+
+// String describes the batch for logs and tools.
+func (m *Meta) String() string {
+	return fmt.Sprintf("batch [%d, %d) epoch %d schema %d, %d+%d bytes, %s",
+		m.BaseOffset, m.Until(), m.Epoch, m.Schema, len(m.raw), m.BodyLen, m.Codec)
+}
