@@ -71,20 +71,20 @@ func TestCompressionOfOthers(t *testing.T) {
 		if rapid.Bool().Draw(t, "content size") && len(data) > 0 {
 			options = append(options, lz4.SizeOption(uint64(len(data))))
 		}
-		check(t, w.Apply(options...))
+		must(t, w.Apply(options...))
 		_, err := w.Write(data)
-		check(t, err)
-		check(t, w.Close())
+		must(t, err)
+		must(t, w.Close())
 		if got, err := decompressNew(LZ4, b.Bytes()); err != nil || !bytes.Equal(got, data) {
 			t.Fatalf("lz4 of %d bytes: %v", len(data), err)
 		}
 
 		b = bytes.NewBuffer(bytes.Clone(prefix))
 		z, err := zstd.NewWriter(b, zstd.WithEncoderConcurrency(1))
-		check(t, err)
+		must(t, err)
 		_, err = z.Write(data)
-		check(t, err)
-		check(t, z.Close())
+		must(t, err)
+		must(t, z.Close())
 		if len(data) == 0 {
 			return // an empty stream is no frame
 		}
@@ -94,8 +94,8 @@ func TestCompressionOfOthers(t *testing.T) {
 	})
 }
 
-// check fails the test on an error. Both testing.T and rapid.T serve.
-func check(t interface{ Fatal(...any) }, err error) {
+// must fails the test on an error. Both testing.T and rapid.T serve.
+func must(t interface{ Fatal(...any) }, err error) {
 	if h, ok := t.(interface{ Helper() }); ok {
 		h.Helper()
 	}
@@ -112,7 +112,7 @@ func TestCompressionReadByOthers(t *testing.T) {
 		if _, plain, _ := declaredLength(src); !plain {
 			var out bytes.Buffer
 			_, err := out.ReadFrom(lz4.NewReader(bytes.NewReader(src[8:])))
-			check(t, err)
+			must(t, err)
 			if !bytes.Equal(out.Bytes(), data) {
 				t.Fatal("lz4: the library reads something else")
 			}
@@ -120,11 +120,11 @@ func TestCompressionReadByOthers(t *testing.T) {
 		src = Zstd.appendCompressed(nil, data)
 		if _, plain, _ := declaredLength(src); !plain {
 			d, err := zstd.NewReader(bytes.NewReader(src[8:]), zstd.WithDecoderConcurrency(1))
-			check(t, err)
+			must(t, err)
 			defer d.Close()
 			var out bytes.Buffer
 			_, err = out.ReadFrom(d)
-			check(t, err)
+			must(t, err)
 			if !bytes.Equal(out.Bytes(), data) {
 				t.Fatal("zstd: the library reads something else")
 			}
@@ -141,10 +141,10 @@ func TestDecompressLiedLength(t *testing.T) {
 			if streamed && c == Zstd { // no content size in the frame
 				var b bytes.Buffer
 				z, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
-				check(t, err)
+				must(t, err)
 				_, err = z.Write(bomb)
-				check(t, err)
-				check(t, z.Close())
+				must(t, err)
+				must(t, z.Close())
 				src = append(src[:8], b.Bytes()...)
 			}
 			for _, declared := range []int{0, 1, 100, 1 << 20, len(bomb) - 1, len(bomb) + 1} {
@@ -216,7 +216,7 @@ func BenchmarkDecompress(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			b.ReportAllocs()
 			for b.Loop() {
-				check(b, c.decompress(dst, src))
+				must(b, c.decompress(dst, src))
 			}
 		})
 		b.Run("compress/"+c.String(), func(b *testing.B) {
