@@ -136,8 +136,8 @@ func (c *ScanCommand) checkValues() error {
 		return c.bad("batch_rows %d is negative", c.BatchRows)
 	case c.MaxBytes < 0:
 		return c.bad("max_bytes %d is negative", c.MaxBytes)
-	case len(c.Columns) > MaxColumns || len(c.SystemColumns) > MaxColumns:
-		return c.bad("at most %d columns can be read", MaxColumns)
+	case len(c.Columns) > quiver.MaxColumns || len(c.SystemColumns) > quiver.MaxColumns:
+		return c.bad("at most %d columns can be read", quiver.MaxColumns)
 	}
 	for _, name := range c.SystemColumns {
 		if !slices.Contains(systemColumns, name) {

@@ -70,7 +70,9 @@ func ToStatus(err error) error {
 }
 
 // passes says whether a status that gRPC made itself may reach the client as it is.
-func passes(code codes.Code) bool { return code != codes.Canceled && code != codes.Unknown && code != codes.OK }
+func passes(code codes.Code) bool {
+	return code != codes.Canceled && code != codes.Unknown && code != codes.OK
+}
 
 // codeOf gives the code of an error: by its reason's class, and Unimplemented for parts of the protocol that are not
 // served.
@@ -127,7 +129,7 @@ func asError(err error) *quiver.Error {
 	case errors.As(err, &malformed):
 		return quiver.Errorf(quiver.MalformedBatch, "%v", malformed)
 	case isCancelled(err):
-		return quiver.Errorf(quiver.ServerDraining, "the call was ended before its work was done").As(quiver.Unknown)
+		return quiver.Errorf(quiver.ServerDraining, "the call was ended before its work was done").WithOutcome(quiver.Unknown)
 	default:
 		return quiver.Errorf(quiver.Internal, "%v", err).Because(err)
 	}

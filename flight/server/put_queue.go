@@ -3,10 +3,9 @@ package server
 import (
 	"sync"
 
+	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
 	"github.com/quiverlog/quiver/tablet"
-
-	"github.com/quiverlog/quiver"
 )
 
 // staged is one batch of a put that was staged, or one flush, on its way to its acknowledgement.
@@ -14,7 +13,7 @@ type staged struct {
 	rows     int64           // as put
 	sequence quiver.Sequence // NoSequence if the stream is not sequenced
 	tablet   *tablet.Tablet  // nil: no row reached a bucket (a batch without rows, a flush)
-	bucket   quiver.BucketID
+	bucket   int32
 	place    arrowlog.Staged // where the rows lie
 	bytes    int64           // taken from the memory budget until this is settled
 	flush    []byte          // the JSON value to echo; nil: this is a batch
@@ -22,14 +21,14 @@ type staged struct {
 
 // putQueue hands staged batches from the goroutine that receives to the one that settles, in order.
 //
-// Staging happens under its lock, so that once stop has returned nothing is staged any more: what an error text says
-// of "everything that is not durable" is then final.
+// Staging happens under its lock, so that once close has returned nothing is staged any more: what an error text
+// says of everything that is not durable is then final.
 type putQueue struct {
-	mu      sync.Mutex
-	news    sync.Cond
-	items   []staged
-	stopped bool // nothing may be staged any more
-	closed  bool // nothing more will be pushed
+	mu     sync.Mutex
+	news   sync.Cond
+	items  []staged
+	closed bool  // nothing more will be pushed
+	why    error // what closed it; nil: the client's end of the stream
 }
 
 func newPutQueue() *putQueue {
@@ -38,32 +37,39 @@ func newPutQueue() *putQueue {
 	return q
 }
 
-// push runs stage, unless the queue was stopped, and queues what it staged. It tells whether it may be called again.
-func (q *putQueue) push(stage func() (staged, error)) (ok bool, err error) {
+// push runs stage, unless the queue is closed, and queues what it staged. It tells whether it was run.
+func (q *putQueue) push(stage func() (staged, error)) (ran bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.stopped {
+	if q.closed {
 		return false, nil
 	}
 	item, err := stage()
-	if err != nil {
-		return false, err
+	if err == nil {
+		q.items = append(q.items, item)
+		q.news.Signal()
 	}
-	q.items = append(q.items, item)
-	q.news.Signal()
-	return true, nil
+	return true, err
 }
 
-// stop refuses everything from now on.
-func (q *putQueue) stop() {
+// close refuses everything from now on. The first call's reason stays.
+func (q *putQueue) close(why error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.stopped = true
-	q.closed = true
-	q.news.Signal()
+	if !q.closed {
+		q.closed, q.why = true, why
+		q.news.Signal()
+	}
 }
 
-// next waits for the next item; ok is false at the end.
+// cause is what closed the queue, nil if it was the client's end of the stream.
+func (q *putQueue) cause() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.why
+}
+
+// next waits for the next item; ok is false once the queue is closed and empty.
 func (q *putQueue) next() (item staged, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

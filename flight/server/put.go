@@ -1,0 +1,125 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	afl "github.com/apache/arrow-go/v18/arrow/flight"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight/internal/codec"
+)
+
+// put is one DoPut stream. See the package's doc for its goroutines.
+type put struct {
+	service *Service
+	stream  afl.FlightService_DoPutServer
+	ctx     context.Context // ends with the call, or when the server drains
+	queue   *putQueue
+	answers *putAnswers
+
+	mu    sync.Mutex
+	acked map[int32]quiver.Sequence // by bucket: the newest sequence that is durable, of a sequenced stream
+}
+
+// DoPut takes a stream of batches into one table. It returns nil only when every row is durable.
+func (s *Service) DoPut(stream afl.FlightService_DoPutServer) error {
+	ctx, cancel := s.stopped(stream.Context())
+	defer cancel()
+	p := &put{
+		service: s,
+		stream:  stream,
+		ctx:     ctx,
+		queue:   newPutQueue(),
+		answers: newPutAnswers(),
+		acked:   map[int32]quiver.Sequence{},
+	}
+	go p.receive()
+	go p.settle()
+	go p.watch()
+	return p.answer()
+}
+
+// watch stops the stream when the server drains or the client goes away: what is staged is settled, nothing is
+// staged after it.
+func (p *put) watch() {
+	select {
+	case <-p.ctx.Done():
+		p.queue.close(context.Cause(p.ctx))
+	case <-p.answers.done:
+	}
+}
+
+// settle waits for what was staged, in order, and counts it. After a failure nothing more is staged, and what was
+// staged behind it is settled as well: the error must tell whether any of it is stored.
+func (p *put) settle() {
+	var failure error
+	rest := quiver.NotDone
+	for {
+		item, ok := p.queue.next()
+		if !ok {
+			break
+		}
+		err := p.wait(&item)
+		p.service.memory.Release(item.bytes)
+		switch {
+		case failure != nil && (err == nil && item.rows > 0 || quiver.OutcomeOf(err) != quiver.NotDone):
+			rest = quiver.Unknown
+		case failure == nil && err != nil:
+			failure, rest = err, quiver.OutcomeOf(err)
+			p.queue.close(err)
+		case failure == nil:
+			p.count(&item)
+		}
+	}
+	if failure == nil {
+		failure = p.queue.cause()
+	}
+	p.answers.finish(failure, rest)
+}
+
+// wait blocks until the item is durable and readable. The call's context does not matter: what was staged becomes
+// durable or fails by itself, soon.
+func (p *put) wait(item *staged) error {
+	if item.tablet == nil {
+		return nil
+	}
+	return item.tablet.Wait(context.WithoutCancel(p.ctx), item.place)
+}
+
+// count adds a durable item to the answers.
+func (p *put) count(item *staged) {
+	if item.tablet != nil && item.sequence != quiver.NoSequence {
+		p.mu.Lock()
+		p.acked[item.bucket] = item.sequence
+		p.mu.Unlock()
+	}
+	p.answers.add(item)
+}
+
+// isAcked tells whether this stream was told, or is about to be told, that the sequence is durable in the bucket.
+func (p *put) isAcked(bucket int32, sequence quiver.Sequence) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	newest, any := p.acked[bucket]
+	return any && sequence <= newest
+}
+
+// answer sends answers until everything is settled, and gives what the call ends with.
+func (p *put) answer() error {
+	for {
+		text, err, ended := p.answers.next()
+		if ended {
+			return err
+		}
+		if err := p.stream.SendMsg(&codec.PutResult{Metadata: text}); err != nil {
+			p.queue.close(errors.Join(errClientGone, err))
+			<-p.answers.done
+			return err
+		}
+	}
+}
+
+// errClientGone is why a stream stops whose answers can not be sent.
+var errClientGone = errors.New("the client went away")

@@ -1,0 +1,132 @@
+package server
+
+import (
+	"context"
+	"sync"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+)
+
+// putAnswers gathers what is to be told to the client of a put. While an answer waits to be sent, what becomes
+// durable is added to it; each flush gets an answer of its own.
+type putAnswers struct {
+	mu      sync.Mutex
+	room    sync.Cond         // fewer flushes wait than before, or the stream ended
+	answer  *flight.PutAnswer // totals, and what is new since the answer before
+	fresh   bool              // the answer says something that was not sent
+	flushes [][]byte          // answers to flushes, encoded, first come first
+	err     error             // what the call ends with
+	ended   bool
+	wake    chan struct{} // holds one token while there is something to do
+	done    chan struct{} // closed by finish
+}
+
+func newPutAnswers() *putAnswers {
+	a := &putAnswers{
+		answer: flight.NewPutAnswer(),
+		wake:   make(chan struct{}, 1),
+		done:   make(chan struct{}),
+	}
+	a.room.L = &a.mu
+	return a
+}
+
+// add counts one durable batch, or takes up a flush before which everything is durable.
+func (a *putAnswers) add(item *staged) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if item.flush != nil {
+		a.answer.Flush = item.flush
+		a.flushes = append(a.flushes, a.answer.Encode())
+		a.answer.Sent()
+		a.fresh = false
+	} else {
+		a.count(item)
+	}
+	a.signal()
+}
+
+// count adds a batch to the totals.
+func (a *putAnswers) count(item *staged) {
+	a.answer.Batches++
+	a.answer.Rows += item.rows
+	if item.sequence != quiver.NoSequence {
+		a.answer.Sequence = item.sequence
+	}
+	if item.place.Duplicate {
+		a.answer.Duplicates++
+	}
+	if item.tablet != nil && (!item.place.Duplicate || item.place.Known) {
+		a.answer.AddRange(flight.Range{Bucket: item.bucket, From: item.place.From, Until: item.place.Until})
+	}
+	a.fresh = true
+}
+
+// finish ends the stream: nothing more becomes durable. err is what went wrong, nil if nothing did, and rest what
+// became of everything behind the batches counted.
+func (a *putAnswers) finish(err error, rest quiver.Outcome) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = true
+	if err != nil {
+		a.err = a.answer.Fail(err, rest)
+	}
+	close(a.done)
+	a.room.Broadcast()
+	a.signal()
+}
+
+func (a *putAnswers) signal() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// awaitRoom blocks while too many flushes wait for a client that does not read: one that asks without listening is
+// not read on.
+func (a *putAnswers) awaitRoom(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() {
+		a.mu.Lock() // who checked the context before it ended is waiting by now
+		defer a.mu.Unlock()
+		a.room.Broadcast()
+	})()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.flushes) >= waitingAnswers && !a.ended && ctx.Err() == nil {
+		a.room.Wait()
+	}
+}
+
+// next waits for the next answer to send. At the end it gives what the call ends with; answers that were not sent
+// come before a good end, and are left out before a bad one, whose text tells the same.
+func (a *putAnswers) next() (text []byte, err error, ended bool) { //nolint:revive // the error is data here, not a failure of next
+	for {
+		if text, err, ended, ok := a.poll(); ok {
+			return text, err, ended
+		}
+		<-a.wake
+	}
+}
+
+func (a *putAnswers) poll() (text []byte, err error, ended, ok bool) { //nolint:revive // as next
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.ended && a.err != nil:
+		return nil, a.err, true, true
+	case len(a.flushes) > 0:
+		text = a.flushes[0]
+		a.flushes = a.flushes[1:]
+		a.room.Broadcast()
+		return text, nil, false, true
+	case a.fresh:
+		text = a.answer.Encode()
+		a.answer.Sent()
+		a.fresh = false
+		return text, nil, false, true
+	default:
+		return nil, nil, a.ended, a.ended
+	}
+}

@@ -1,0 +1,300 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	afl "github.com/apache/arrow-go/v18/arrow/flight"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/flight/internal/codec"
+)
+
+// receive takes the stream's messages until its end, then reads on and throws away what comes, so that a client
+// whose stream failed is not stalled before the handler can tell it.
+func (p *put) receive() {
+	r := receiver{put: p, previous: map[int32]quiver.Sequence{}}
+	r.in.Admit = r.admit
+	p.queue.close(r.run())
+	r.in.Admit = func(int) error { return errDiscarded }
+	for {
+		var tooLarge *codec.TooLargeError
+		var malformed *codec.MalformedError
+		err := codec.Recv(p.stream, &r.in)
+		if err != nil && !errors.Is(err, errDiscarded) && !errors.As(err, &tooLarge) && !errors.As(err, &malformed) {
+			return
+		}
+	}
+}
+
+// errDiscarded keeps the codec from copying a body that nobody wants.
+var errDiscarded = errors.New("the stream has failed")
+
+// receiver is the receiving side of a put: it knows the table and counts the stream's batches.
+type receiver struct {
+	*put
+	in       codec.In
+	charged  int64 // taken from the memory budget for the message at hand
+	command  *flight.PutCommand
+	order    *flight.PutStream
+	client   *arrow.Schema
+	table    *quiver.Table
+	input    *record.Input
+	route    router
+	previous map[int32]quiver.Sequence // by bucket: the sequence this stream sent there last
+}
+
+// run receives until the stream ends or fails.
+func (r *receiver) run() error {
+	if err := r.open(); err != nil {
+		return err
+	}
+	for {
+		err := codec.Recv(r.stream, &r.in)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = r.message()
+		}
+		r.discharge()
+		if err != nil {
+			return r.explain(err)
+		}
+	}
+}
+
+// open takes the first message: the descriptor and the schema.
+func (r *receiver) open() error {
+	err := codec.Recv(r.stream, &r.in)
+	if errors.Is(err, io.EOF) {
+		return quiver.Errorf(quiver.BadCommand, "the stream ended before its first message").Advise("send a descriptor and a schema first")
+	}
+	if err != nil {
+		return r.explain(err)
+	}
+	if r.command, err = parsePut(r.in.Descriptor); err != nil {
+		return err
+	}
+	r.order = r.command.Stream()
+	if r.client, err = flight.ParseSchema(r.in.Header); err != nil {
+		return err
+	}
+	r.table, err = r.service.table(r.command.Table.Database, r.command.Table.Table, r.command.TableID)
+	if r.mayCreate(err) {
+		return nil // by the first batch
+	}
+	if err != nil {
+		return err
+	}
+	return r.openTable()
+}
+
+// parsePut reads the descriptor of the first message.
+func parsePut(raw []byte) (*flight.PutCommand, error) {
+	if raw == nil {
+		return nil, quiver.Errorf(quiver.BadCommand, "the first message has no descriptor").Advise("name the table in the descriptor")
+	}
+	var descriptor afl.FlightDescriptor
+	if err := proto.Unmarshal(raw, &descriptor); err != nil {
+		return nil, quiver.Errorf(quiver.BadCommand, "the descriptor is no protobuf message: %v", err)
+	}
+	parsed, err := flight.ParseDescriptor(&descriptor)
+	if err != nil {
+		return nil, err
+	}
+	return parsed.AsPut()
+}
+
+// mayCreate tells whether a table that is not there may be created by this stream.
+func (r *receiver) mayCreate(err error) bool {
+	return quiver.ReasonOf(err) == quiver.TableNotFound && r.service.options.CreateTables && r.command.TableID == nil
+}
+
+// openTable makes the gate between the client's schema and the table's.
+func (r *receiver) openTable() error {
+	layout, err := r.service.layouts.of(r.table.Schema)
+	if err != nil {
+		return err
+	}
+	r.input, err = record.NewInput(r.client, r.table.Schema, layout, r.service.limits)
+	if err != nil {
+		return r.about(err)
+	}
+	r.route, err = newRouter(r.service, r.table, r.command)
+	return err
+}
+
+// createTable makes the table as the first batch's schema describes it. Another stream may have been faster.
+func (r *receiver) createTable() error {
+	name := r.command.Table
+	if columns := quiver.NullColumns(r.client); len(columns) > 0 {
+		return quiver.Errorf(quiver.SchemaMismatch, "column %q has type null, and no table can be made of that", columns[0]).
+			On("table " + name.String()).Advise("give it a type, or create the table first")
+	}
+	table, err := r.service.coordinator.CreateTable(r.ctx, quiver.TableSpec{
+		Database: name.Database, Name: name.Table, Schema: r.client, Buckets: 1, IfNotExists: true,
+	})
+	if err != nil {
+		return err
+	}
+	r.table = table
+	return r.openTable()
+}
+
+// message takes one message after the first: a batch, a dictionary or a flush.
+func (r *receiver) message() error {
+	if len(r.in.Header) == 0 {
+		return r.flush()
+	}
+	if r.table == nil {
+		if err := r.createTable(); err != nil {
+			return err
+		}
+	}
+	switch kind := record.KindOf(r.in.Header); kind {
+	case record.KindDictionary:
+		return r.about(r.input.Dictionary(r.in.Header, r.in.Body))
+	case record.KindBatch:
+		return r.about(r.batch())
+	default:
+		return quiver.Errorf(quiver.MalformedBatch, "a message is %s, not a record batch", kind).On("table " + r.table.Path())
+	}
+}
+
+// flush queues a request to be told when everything before it is durable.
+func (r *receiver) flush() error {
+	echo, err := flight.ParseFlush(r.in.Metadata)
+	if err != nil {
+		return err
+	}
+	r.answers.awaitRoom(r.ctx)
+	_, err = r.queue.push(func() (staged, error) { return staged{flush: echo, sequence: quiver.NoSequence}, nil })
+	return err
+}
+
+// batch passes the gate, decides the bucket and stages.
+func (r *receiver) batch() error {
+	metadata, err := flight.ParseBatchMetadata(r.in.Metadata)
+	if err != nil {
+		return err
+	}
+	batch, err := r.input.Batch(r.in.Header, r.in.Body)
+	if err != nil {
+		return err
+	}
+	defer batch.Release()
+	order, err := r.order.Next(metadata, int64(batch.Rows()))
+	if err != nil {
+		return err
+	}
+	if batch.Rows() == 0 {
+		_, err := r.queue.push(func() (staged, error) { return staged{sequence: order.Sequence}, nil })
+		return err
+	}
+	return r.stage(batch, order)
+}
+
+// stage gives a batch with rows to its bucket.
+func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
+	bucket, err := r.route.bucket(order, int64(batch.Size()))
+	if err != nil {
+		return err
+	}
+	tablet, err := r.service.tablets.Tablet(quiver.BucketID{Table: r.table.ID, Bucket: bucket})
+	if err != nil {
+		return err
+	}
+	unit, err := batch.Split(storedBytes)
+	if err != nil {
+		return err
+	}
+	origin := r.origin(batch, order, bucket)
+	ran, err := r.queue.push(func() (staged, error) {
+		place, err := tablet.Put(r.ctx, unit, origin)
+		item := staged{rows: int64(batch.Rows()), sequence: order.Sequence, tablet: tablet, bucket: bucket, place: place, bytes: r.charged}
+		return item, err
+	})
+	if !ran {
+		release(unit)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.charged = 0 // the settler gives it back
+	if order.Sequence != quiver.NoSequence {
+		r.previous[bucket] = order.Sequence
+	}
+	return nil
+}
+
+// origin says where a batch comes from, for the rules of repeats and order.
+func (r *receiver) origin(batch *record.Batch, order flight.BatchOrder, bucket int32) arrowlog.Origin {
+	origin := arrowlog.Origin{
+		Writer: order.Writer, WriterEpoch: order.Epoch, Sequence: order.Sequence, Previous: quiver.NoSequence,
+		ExpectOffset: order.ExpectOffset, Rows: int64(batch.Rows()),
+	}
+	if previous, any := r.previous[bucket]; any {
+		origin.Previous = previous
+		origin.PreviousAcked = r.isAcked(bucket, previous)
+	}
+	return origin
+}
+
+func release(unit []*record.Batch) {
+	for _, piece := range unit {
+		piece.Release()
+	}
+}
+
+// admit takes a body's bytes from the memory budget before the body is copied.
+func (r *receiver) admit(bytes int) error {
+	if int64(bytes) > r.service.options.MaxMessage {
+		return &codec.TooLargeError{What: "data_body", Size: bytes, Limit: int(r.service.options.MaxMessage)}
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	if err := r.service.memory.Acquire(ctx, int64(bytes)); err != nil {
+		return err
+	}
+	r.charged = int64(bytes)
+	return nil
+}
+
+// discharge gives back what the message at hand still holds.
+func (r *receiver) discharge() {
+	r.service.memory.Release(r.charged)
+	r.charged = 0
+	r.in.Reset()
+}
+
+// explain turns what the codec refused into what the client is told.
+func (r *receiver) explain(err error) error {
+	var tooLarge *codec.TooLargeError
+	if errors.As(err, &tooLarge) {
+		return r.about(quiver.Errorf(quiver.BatchTooLarge, "%v", err).
+			Advise("send smaller batches: write_table(t, max_chunksize=65536)"))
+	}
+	var malformed *codec.MalformedError
+	if errors.As(err, &malformed) {
+		return r.about(quiver.Errorf(quiver.MalformedBatch, "%v", err))
+	}
+	return err
+}
+
+// about names the table in an error that names nothing yet.
+func (r *receiver) about(err error) error {
+	var known *quiver.Error
+	if err == nil || !errors.As(err, &known) || known.Subject != "" || r.command == nil {
+		return err
+	}
+	return known.On(fmt.Sprintf("table %s", r.command.Table))
+}
