@@ -195,3 +195,15 @@ func decodeSchema(fb []byte) (s *arrow.Schema, err error) {
 	defer r.Release()
 	return r.Schema(), nil
 }
+
+// SegmentLayout is the layout of a segment's batches, made of what ParseSegmentSchema read.
+func SegmentLayout(s *arrow.Schema, id quiver.SchemaID) (*Layout, error) {
+	l, err := newLayout(s, id, nil)
+	if err != nil {
+		return nil, corrupt("segment header: %v", err)
+	}
+	if !l.stored {
+		return nil, corrupt("segment header: schema %d has columns in a layout that is not stored", id)
+	}
+	return l, nil
+}
