@@ -140,7 +140,11 @@ func clientColumns(client *arrow.Schema, table *Schema, faults *faultList) map[s
 		if _, twice := places[f.Name]; twice {
 			faults.add("column %s is sent twice", quote(f.Name))
 		} else if _, known := table.byName[f.Name]; !known {
-			faults.add("the table has no column %s%s", quote(f.Name), suggest(f.Name, table.Names()))
+			hint := ""
+			if !faults.full() {
+				hint = suggest(f.Name, table.Names())
+			}
+			faults.add("the table has no column %s%s", quote(f.Name), hint)
 		}
 		places[f.Name] = i
 	}

@@ -13,29 +13,6 @@ const MaxName = 255
 // DefaultDatabase is the database of a table that is named alone.
 const DefaultDatabase = "default"
 
-// The columns that the server makes. None of them is ever null, and no column of a table may have their name.
-const (
-	BucketColumn     = "__bucket"      // int32
-	OffsetColumn     = "__offset"      // int64
-	TimestampColumn  = "__timestamp"   // timestamp[ms, tz=UTC]: when the row was appended
-	PartitionColumn  = "__partition"   // string: "dt=2026-11-22/region=eu", "" on unpartitioned tables
-	ChangeTypeColumn = "__change_type" // what a row of a changelog does, or asks for
-)
-
-// Further reserved names: what a lookup answers, and what a conditional put sends.
-const (
-	KeyIndexColumn       = "__key_index"       // int64
-	ExpectedOffsetColumn = "__expected_offset" // int64
-)
-
-var reservedColumns = map[string]bool{
-	BucketColumn: true, OffsetColumn: true, TimestampColumn: true, PartitionColumn: true, ChangeTypeColumn: true,
-	KeyIndexColumn: true, ExpectedOffsetColumn: true,
-}
-
-// IsReserved says whether a name is one of the columns that the server makes or reads.
-func IsReserved(column string) bool { return reservedColumns[column] }
-
 // CheckName checks a name of the kind given: a "database" or "table" is made of ASCII letters, digits, "_" and
 // "-"; anything else ("column", "writer", "cursor") is UTF-8 without control characters. All have 1 to 255 bytes.
 // The error is BAD_NAME.

@@ -118,23 +118,18 @@ func normalizeMetadata(md arrow.Metadata, extension arrow.ExtensionType) arrow.M
 	}
 	type pair struct{ key, value string }
 	pairs := make([]pair, 0, md.Len()+2)
-	add := func(key, value string) {
-		if i := slices.IndexFunc(pairs, func(p pair) bool { return p.key == key }); i >= 0 {
-			pairs[i].value = value
-			return
-		}
-		pairs = append(pairs, pair{key, value})
-	}
 	for i, key := range md.Keys() {
 		if !droppedMetadata[key] {
-			add(key, md.Values()[i])
+			pairs = append(pairs, pair{key, md.Values()[i]})
 		}
 	}
 	if extension != nil {
-		add(extensionNameKey, extension.ExtensionName())
-		add(extensionMetadataKey, extension.Serialize())
+		pairs = append(pairs, pair{extensionNameKey, extension.ExtensionName()},
+			pair{extensionMetadataKey, extension.Serialize()})
 	}
-	slices.SortFunc(pairs, func(a, b pair) int { return cmp.Compare(a.key, b.key) })
+	slices.Reverse(pairs)
+	slices.SortStableFunc(pairs, func(a, b pair) int { return cmp.Compare(a.key, b.key) })
+	pairs = slices.CompactFunc(pairs, func(a, b pair) bool { return a.key == b.key })
 	keys, values := make([]string, len(pairs)), make([]string, len(pairs))
 	for i, p := range pairs {
 		keys[i], values[i] = p.key, p.value

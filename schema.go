@@ -1,7 +1,9 @@
 package quiver
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -42,52 +44,63 @@ type Schema struct {
 // Defaults are by column name, in the Go types that ParseDefault gives; nil stands for none.
 // All that is wrong is named at once: SCHEMA_MISMATCH, or BAD_NAME if it is names only.
 func NewSchema(id SchemaID, user *arrow.Schema, defaults map[string]any) (*Schema, error) {
-	if err := checkSchema(user); err != nil {
+	plain, err := normalizeSchema(user)
+	if err != nil {
 		return nil, err
 	}
-	ids := make([]ColumnID, 0, user.NumFields())
-	for i := range MaxFields {
-		ids = append(ids, ColumnID(i+1))
-	}
-	return newSchema(id, user, defaults, ids, 0)
+	return newSchema(id, plain, defaults, &idGiver{fresh: true})
 }
 
-// newSchema builds a schema of checked columns whose fields, depth first, have the ids given. The last id ever given
-// out in the table is the highest of them, or last if that is higher.
-func newSchema(id SchemaID, user *arrow.Schema, defaults map[string]any, ids []ColumnID, last ColumnID) (*Schema, error) {
-	g := idGiver{ids: ids, last: last}
-	n := user.NumFields()
-	s := &Schema{id: id, columns: make([]Column, n), byID: make(map[ColumnID]int, n), byName: make(map[string]int, n)}
-	plain, stored := make([]arrow.Field, n), make([]arrow.Field, n)
-	for i, f := range user.Fields() {
-		plain[i] = normalizeField(f, 1)
+// normalizeSchema gives the schema as a table has it, or names everything for which no table can have it.
+func normalizeSchema(user *arrow.Schema) (*arrow.Schema, error) {
+	if n := user.NumFields(); n == 0 || n > MaxColumns {
+		return nil, Errorf(SchemaMismatch, "a table has 1 to %d columns, not %d", MaxColumns, n)
+	}
+	if !user.IsNativeEndian() {
+		return nil, Errorf(SchemaMismatch, "the schema is big-endian; only little-endian data is taken")
+	}
+	fields := user.Fields()
+	for i, f := range fields {
+		fields[i] = normalizeField(f, 1)
+	}
+	md := normalizeMetadata(user.Metadata(), nil)
+	plain := arrow.NewSchema(fields, &md)
+	if err := checkSchema(plain); err != nil {
+		return nil, err
+	}
+	return plain, nil
+}
+
+// newSchema builds a schema of normalised and checked columns, whose fields get their ids depth first.
+func newSchema(id SchemaID, plain *arrow.Schema, defaults map[string]any, ids *idGiver) (*Schema, error) {
+	n := plain.NumFields()
+	s := &Schema{id: id, arrow: plain, columns: make([]Column, n), byID: make(map[ColumnID]int, n), byName: make(map[string]int, n)}
+	stored := make([]arrow.Field, n)
+	for i, f := range plain.Fields() {
 		var columnID ColumnID
-		stored[i], columnID = g.give(plain[i])
+		stored[i], columnID = ids.give(f)
 		s.columns[i] = Column{ID: columnID, Field: stored[i]}
 		s.byID[columnID], s.byName[f.Name] = i, i
 	}
-	if g.missing || len(s.byID) != n || len(s.byName) != n {
-		return nil, Errorf(SchemaMismatch, "the columns and their ids do not fit together")
-	}
+	md := plain.Metadata()
+	s.stored = arrow.NewSchema(stored, &md)
+	s.lastColumn = ids.last
 	if err := s.setDefaults(defaults); err != nil {
 		return nil, err
 	}
-	md := normalizeMetadata(user.Metadata(), nil)
-	s.arrow, s.stored = arrow.NewSchema(plain, &md), arrow.NewSchema(stored, &md)
-	s.lastColumn = g.last
 	return s, nil
 }
 
 func (s *Schema) setDefaults(defaults map[string]any) error {
 	var faults faultList
-	for name, value := range defaults {
+	for _, name := range slices.Sorted(maps.Keys(defaults)) {
 		i, ok := s.byName[name]
-		switch {
+		switch value := defaults[name]; {
 		case value == nil:
 		case !ok:
 			faults.add("there is no column %s to have a default", quote(name))
 		case !fitsType(s.columns[i].Field.Type, value):
-			faults.add("the default of column %s is no %s", quote(name), FormatType(s.columns[i].Field.Type))
+			faults.add("the default of column %s is no %s", quote(name), shortType(s.columns[i].Field.Type))
 		default:
 			s.columns[i].Default = value
 		}
@@ -95,13 +108,14 @@ func (s *Schema) setDefaults(defaults map[string]any) error {
 	return faults.error(SchemaMismatch)
 }
 
-// idGiver hands out ids depth first.
+// idGiver hands out column ids depth first: those it was given, or fresh ones.
 type idGiver struct {
-	ids     []ColumnID
-	last    ColumnID
-	missing bool // there were fewer ids than fields
+	given []ColumnID
+	fresh bool
+	last  ColumnID // the highest one ever handed out
 }
 
+// give puts its id on a field, and theirs on all below it.
 func (g *idGiver) give(f arrow.Field) (arrow.Field, ColumnID) {
 	id := g.next()
 	f.Metadata = withFieldID(f.Metadata, id)
@@ -113,13 +127,12 @@ func (g *idGiver) give(f arrow.Field) (arrow.Field, ColumnID) {
 }
 
 func (g *idGiver) next() ColumnID {
-	if len(g.ids) == 0 {
-		g.missing = true
-		return 0
+	if g.fresh {
+		g.last++
+		return g.last
 	}
-	id := g.ids[0]
-	g.ids = g.ids[1:]
-	g.last = max(g.last, id)
+	id := g.given[0]
+	g.given = g.given[1:]
 	return id
 }
 

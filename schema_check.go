@@ -20,12 +20,15 @@ type faultList struct {
 }
 
 func (l *faultList) add(format string, args ...any) {
-	if len(l.texts) == maxFaults {
+	if l.full() {
 		l.more++
 		return
 	}
 	l.texts = append(l.texts, fmt.Sprintf(format, args...))
 }
+
+// full says that further faults are only counted: their texts need not be made.
+func (l *faultList) full() bool { return len(l.texts) == maxFaults }
 
 // error gives nil if nothing is wrong.
 func (l *faultList) error(reason Reason) error {
@@ -39,29 +42,24 @@ func (l *faultList) error(reason Reason) error {
 	return Errorf(reason, "%s", text)
 }
 
-// checkSchema names everything for which a table cannot have these columns.
+// checkSchema names everything for which a table cannot have these columns, which are normalised.
 func checkSchema(s *arrow.Schema) error {
-	if n := s.NumFields(); n == 0 || n > MaxColumns {
-		return Errorf(SchemaMismatch, "a table has 1 to %d columns, not %d", MaxColumns, n)
-	}
-	if !s.IsNativeEndian() {
-		return Errorf(SchemaMismatch, "the schema is big-endian; only little-endian data is taken")
-	}
 	c := schemaChecker{}
 	c.metadata(s.Metadata())
 	seen := make(map[string]bool, s.NumFields())
 	for _, f := range s.Fields() {
-		if err := CheckName("column", f.Name); err != nil {
-			c.names.add("%s", detailOf(err))
-		}
 		if seen[f.Name] {
 			c.names.add("there are two columns named %s", quote(f.Name))
 		}
 		seen[f.Name] = true
-		c.field(quote(f.Name), f, 1, 1)
+		if err := CheckName("column", f.Name); err != nil {
+			c.names.add("%s", detailOf(err))
+		} else {
+			c.field(f.Name, f, 1, 1)
+		}
 	}
 	if c.fields > MaxFields {
-		c.types.add("there are %d columns and nested fields, at most %d are allowed", c.fields, MaxFields)
+		c.types.add("there are more than %d columns and nested fields", MaxFields)
 	}
 	if c.metadataSize > MaxMetadata {
 		c.types.add("the metadata has %d bytes, at most %d are allowed", c.metadataSize, MaxMetadata)
@@ -81,57 +79,56 @@ type schemaChecker struct {
 
 func (c *schemaChecker) metadata(md arrow.Metadata) {
 	for i, key := range md.Keys() {
-		if !droppedMetadata[key] {
-			c.metadataSize += len(key) + len(md.Values()[i])
-		}
+		c.metadataSize += len(key) + len(md.Values()[i])
 	}
 }
 
-// field checks one field and all below it. size counts the elements that a row holds of it.
+// field checks one field and all below it. size counts the elements that a row holds of the field above it.
 func (c *schemaChecker) field(path string, f arrow.Field, depth, size int) {
 	c.fields++
 	if c.fields > MaxFields {
 		return
 	}
 	c.metadata(f.Metadata)
-	f = normalizeField(f, depth)
 	if depth > MaxNesting {
-		c.types.add("column %s is nested deeper than %d", path, MaxNesting)
+		c.types.add("column %s is nested deeper than %d", quote(path), MaxNesting)
 		return
 	}
 	if fault := typeFault(f.Type); fault != "" {
-		c.types.add("column %s has type %s: %s", path, shortType(f.Type), fault)
+		c.types.add("column %s has type %s: %s", quote(path), shortType(f.Type), fault)
 		return
+	}
+	if f.Type.ID() == arrow.NULL && !f.Nullable {
+		c.types.add("column %s has type null and may not be null", quote(path))
 	}
 	switch t := f.Type.(type) {
 	case *arrow.FixedSizeListType:
 		size *= int(t.Len())
 	case *arrow.FixedSizeBinaryType:
 		size *= t.ByteWidth
+	case *arrow.StructType:
+	default:
+		size = 1
 	}
 	if size > maxFixedSize {
-		c.types.add("column %s: a row of type %s holds more than %d elements", path, shortType(f.Type), maxFixedSize)
+		c.types.add("column %s: a row of %s holds more than %d elements", quote(path), shortType(f.Type), maxFixedSize)
 		return
 	}
 	c.children(path, f.Type, depth, size)
 }
 
 func (c *schemaChecker) children(path string, dt arrow.DataType, depth, size int) {
-	if dt.ID() != arrow.FIXED_SIZE_LIST {
-		size = 1
-	}
-	isStruct := dt.ID() == arrow.STRUCT
 	seen := map[string]bool{}
 	for _, f := range fieldsOf(dt) {
-		child := path + "." + f.Name
 		if fault := textFault(f.Name); fault != "" {
-			c.names.add("column %s: the name of nested field %s %s", path, quote(f.Name), fault)
+			c.names.add("column %s: the name of nested field %s %s", quote(path), quote(f.Name), fault)
+			continue
 		}
-		if isStruct && seen[f.Name] {
-			c.names.add("column %s has two fields named %s", path, quote(f.Name))
+		if seen[f.Name] {
+			c.names.add("column %s has two fields named %s", quote(path), quote(f.Name))
 		}
 		seen[f.Name] = true
-		c.field(child, f, depth+1, size)
+		c.field(path+"."+f.Name, f, depth+1, size)
 	}
 }
 

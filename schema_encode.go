@@ -1,12 +1,10 @@
 package quiver
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
 )
 
 // schemaVersion is the version of the durable form of a schema.
@@ -74,27 +72,49 @@ func decodeSchema(text []byte) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSchema(user); err != nil {
+	plain, err := normalizeSchema(user)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkIDs(plain, d.Columns, d.Last); err != nil {
 		return nil, err
 	}
 	defaults := make(map[string]any, len(d.Defaults))
 	for name, text := range d.Defaults {
-		f, ok := user.FieldsByName(name)
+		fields, ok := plain.FieldsByName(name)
 		if !ok {
 			return nil, fmt.Errorf("column %s has a default and is missing", quote(name))
 		}
-		if defaults[name], err = ParseDefault(Normalize(f[0].Type), text); err != nil {
+		if defaults[name], err = ParseDefault(fields[0].Type, text); err != nil {
 			return nil, err
 		}
 	}
-	return newSchema(d.ID, user, defaults, d.Columns, d.Last)
+	return newSchema(d.ID, plain, defaults, &idGiver{given: d.Columns, last: d.Last})
 }
 
-// FormatSchemaMessage gives the IPC Schema message of a schema, with its prefix, as pyarrow's Schema.serialize does.
-func FormatSchemaMessage(s *arrow.Schema) []byte {
-	var b bytes.Buffer
-	if err := ipc.NewWriter(&b, ipc.WithSchema(s)).Close(); err != nil {
-		panic("quiver: writing a schema to memory failed: " + err.Error())
+// checkIDs checks that every field has an id of its own, none above the last one given out.
+func checkIDs(plain *arrow.Schema, ids []ColumnID, last ColumnID) error {
+	seen := make(map[ColumnID]bool, len(ids))
+	for _, id := range ids {
+		if id < 1 || id > last || seen[id] {
+			return fmt.Errorf("column id %d is there twice or out of range", id)
+		}
+		seen[id] = true
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0})
+	fields := 0
+	for _, f := range plain.Fields() {
+		fields += countFields(f)
+	}
+	if fields != len(ids) {
+		return fmt.Errorf("there are %d fields and %d ids", fields, len(ids))
+	}
+	return nil
+}
+
+func countFields(f arrow.Field) int {
+	n := 1
+	for _, child := range fieldsOf(f.Type) {
+		n += countFields(child)
+	}
+	return n
 }
