@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
@@ -49,7 +50,7 @@ type reading struct {
 
 // plan resolves a scan command: table, buckets, columns, positions.
 func (s *Service) plan(ctx context.Context, c *flight.ScanCommand) (*reading, error) {
-	table, err := s.table(c.Table.Database, c.Table.Table, c.TableID)
+	table, err := s.table(c.Table, c.TableID)
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +80,12 @@ func (s *Service) plan(ctx context.Context, c *flight.ScanCommand) (*reading, er
 // sources are the buckets to read: one, or all of the table.
 func (s *Service) sources(table *quiver.Table, bucket *int32) ([]scan.Source, error) {
 	if bucket == nil {
-		return s.tablets.Sources(table), nil
+		return s.tablets.Sources(table)
 	}
 	if err := checkBucket(table, *bucket); err != nil {
 		return nil, err
 	}
-	return s.tablets.Sources(table)[*bucket : *bucket+1], nil
+	return s.tablets.Sources(table, *bucket)
 }
 
 // checkBucket refuses a bucket that the table does not have.
@@ -116,12 +117,24 @@ func scanPosition(p flight.Position) scan.Position {
 
 // sendSchema sends the schema; that of a bounded read tells where the read begins and ends.
 func sendSchema(stream grpc.ServerStream, r *reading) error {
-	note := flight.SchemaNote{TableID: r.table.ID, SchemaID: r.table.Schema.ID()}
+	info := flight.SchemaInfo{TableID: r.table.ID, SchemaID: r.table.Schema.ID()}
 	if !r.command.Follow {
-		from, until := vectors(r.spec.Ranges)
-		note.From, note.Until = &from, &until
+		info.From, info.Until = vectors(r.spec.Ranges)
 	}
-	return codec.Send(stream, &codec.Out{Header: record.ServedSchema(note.On(r.schema))})
+	header, err := record.ServedSchema(withInfo(r.schema, &info))
+	if err != nil {
+		return err
+	}
+	return codec.Send(stream, &codec.Out{Header: header})
+}
+
+// withInfo adds what a read covers to a schema's metadata.
+func withInfo(schema *arrow.Schema, info *flight.SchemaInfo) *arrow.Schema {
+	user := schema.Metadata()
+	metadata := arrow.NewMetadata(
+		append(slices.Clone(user.Keys()), flight.SchemaInfoKey),
+		append(slices.Clone(user.Values()), string(info.Encode())))
+	return arrow.NewSchema(schema.Fields(), &metadata)
 }
 
 // vectors gives the starts and the ends of ranges as offset vectors.
@@ -152,9 +165,9 @@ func sendChunks(ctx context.Context, stream grpc.ServerStream, scanner *scan.Sca
 // sendChunk sends one batch and gives it to the transport, which releases it when its bytes have left.
 func sendChunk(stream grpc.ServerStream, chunk *scan.Chunk) error {
 	header, body := chunk.Batch.Served()
-	note := flight.BatchNote{
-		Bucket: &chunk.Bucket, From: chunk.From, Until: chunk.Until, Timestamp: chunk.Timestamp,
+	info := flight.BatchInfo{
+		Bucket: chunk.Bucket, From: chunk.From, Until: chunk.Until, Timestamp: chunk.Timestamp,
 		HighWatermark: chunk.HighWatermark, Idle: chunk.Idle,
 	}
-	return codec.Send(stream, &codec.Out{Metadata: note.Encode(), Header: header, Body: body, Owner: chunk.Batch})
+	return codec.Send(stream, &codec.Out{Metadata: info.AppendJSON(nil), Header: header, Body: body, Owner: chunk.Batch})
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime/debug"
 
@@ -50,13 +49,15 @@ func (s *Service) leave(method string, panicked any, err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return nil
 	}
-	if _, ok := status.FromError(err); ok {
-		return err
-	}
 	var known *quiver.Error
-	if !errors.As(err, &known) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.As(err, &known) && !isGRPC(err) && !errors.Is(err, context.Canceled) {
 		s.options.Logger.Error("a call failed for a reason that has no name", "method", method, "err", err)
-		err = fmt.Errorf("%w", err)
 	}
-	return flight.Status(err)
+	return flight.ToStatus(err)
+}
+
+// isGRPC tells whether an error is gRPC's own, such as the end of a stream.
+func isGRPC(err error) bool {
+	_, ok := status.FromError(err)
+	return ok
 }

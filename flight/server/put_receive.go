@@ -87,7 +87,7 @@ func (r *receiver) open() error {
 	if r.client, err = flight.ParseSchema(r.in.Header); err != nil {
 		return err
 	}
-	r.table, err = r.service.table(r.command.Table.Database, r.command.Table.Table, r.command.TableID)
+	r.table, err = r.service.table(r.command.Table, r.command.TableID)
 	if r.mayCreate(err) {
 		return nil // by the first batch
 	}

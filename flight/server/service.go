@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -16,6 +17,7 @@ import (
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/coordinator"
+	"github.com/quiverlog/quiver/flight"
 	"github.com/quiverlog/quiver/flight/internal/codec"
 	"github.com/quiverlog/quiver/internal/buf"
 	"github.com/quiverlog/quiver/tablet"
@@ -23,9 +25,10 @@ import (
 
 // Options bound what clients may make the service do.
 type Options struct {
-	MaxMessage   int64 // largest body of one message, in bytes
-	PutMemory    int64 // bytes of bodies on their way in, over all streams; over it streams wait
-	CreateTables bool  // a table may be created by the first batch put into it
+	MaxMessage   int64  // largest body of one message, in bytes
+	PutMemory    int64  // bytes of bodies on their way in, over all streams; over it streams wait
+	CreateTables bool   // a table may be created by the first batch put into it
+	Location     string // where clients reach this node, "grpc://host:port"
 	Now          func() time.Time
 	Logger       *slog.Logger
 }
@@ -101,8 +104,8 @@ func errDraining() error {
 }
 
 // table finds a table, and checks that it is the one a stored position was taken from.
-func (s *Service) table(database, name string, id *quiver.TableID) (*quiver.Table, error) {
-	t, err := s.coordinator.Table(database, name)
+func (s *Service) table(name flight.TableName, id *quiver.TableID) (*quiver.Table, error) {
+	t, err := s.coordinator.Table(name.Database, name.Table)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +114,12 @@ func (s *Service) table(database, name string, id *quiver.TableID) (*quiver.Tabl
 			On("table " + t.Path()).Advise("start again from \"earliest\"")
 	}
 	return t, nil
+}
+
+// parseSchema reads a schema that a client sent, within bounds.
+func parseSchema(message []byte) (*arrow.Schema, error) {
+	schema, _, err := record.ParseSchema(message)
+	return schema, err
 }
 
 // layouts keeps the layout of each schema that is in use: making one costs more than using it.

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"context"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+)
+
+func (s *Service) databaseList(_ context.Context, body []byte, answer func(any) error) error {
+	if _, err := flight.ParseAction[flight.DatabaseList](body); err != nil {
+		return err
+	}
+	for _, name := range s.coordinator.Databases() {
+		if err := answer(flight.DatabaseRow{Database: name}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) tableCreate(ctx context.Context, body []byte, answer func(any) error) error {
+	request, err := flight.ParseAction[flight.TableCreate](body)
+	if err != nil {
+		return err
+	}
+	spec, err := request.Spec(parseSchema)
+	if err != nil {
+		return err
+	}
+	table, err := s.coordinator.CreateTable(ctx, spec)
+	if err != nil {
+		return err
+	}
+	return s.describe(table, answer)
+}
+
+func (s *Service) tableDescribe(_ context.Context, body []byte, answer func(any) error) error {
+	request, err := flight.ParseAction[flight.TableDescribe](body)
+	if err != nil {
+		return err
+	}
+	table, err := s.table(request.Table, request.TableID)
+	if err != nil {
+		return err
+	}
+	return s.describe(table, answer)
+}
+
+func (s *Service) describe(table *quiver.Table, answer func(any) error) error {
+	description, err := flight.DescribeTable(table)
+	if err != nil {
+		return err
+	}
+	return answer(description)
+}
+
+func (s *Service) tableDrop(ctx context.Context, body []byte, answer func(any) error) error {
+	request, err := flight.ParseAction[flight.TableDrop](body)
+	if err != nil {
+		return err
+	}
+	_, err = s.table(request.Table, request.TableID)
+	if err != nil && !(request.IfExists && quiver.ReasonOf(err) == quiver.TableNotFound) {
+		return err
+	}
+	dropped, err := s.coordinator.DropTable(ctx, request.Table.Database, request.Table.Table, request.IfExists)
+	if err != nil {
+		return err
+	}
+	return answer(flight.Dropped{Dropped: dropped})
+}
+
+func (s *Service) tableList(_ context.Context, body []byte, answer func(any) error) error {
+	request, err := flight.ParseAction[flight.TableList](body)
+	if err != nil {
+		return err
+	}
+	for _, table := range s.coordinator.Tables(request.Database) {
+		if err := answer(flight.TableRow{Table: table.Path(), TableID: table.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) tableStats(ctx context.Context, body []byte, answer func(any) error) error {
+	request, err := flight.ParseAction[flight.TableStats](body)
+	if err != nil {
+		return err
+	}
+	table, err := s.table(request.Table, request.TableID)
+	if err != nil {
+		return err
+	}
+	rows := make([]flight.StatsRow, 0, table.Buckets+1)
+	for bucket := range table.Buckets {
+		row, err := s.bucketStats(ctx, table, bucket)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	}
+	for _, row := range append(rows, flight.TotalStats(rows)) {
+		if err := answer(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bucketStats counts one bucket.
+func (s *Service) bucketStats(ctx context.Context, table *quiver.Table, bucket int32) (flight.StatsRow, error) {
+	tablet, err := s.tablets.Tablet(quiver.BucketID{Table: table.ID, Bucket: bucket})
+	if err != nil {
+		return flight.StatsRow{}, err
+	}
+	stats, err := tablet.Stats(ctx)
+	if err != nil {
+		return flight.StatsRow{}, err
+	}
+	return flight.StatsRow{
+		Bucket: &bucket, Rows: stats.Rows, Bytes: stats.Bytes, Earliest: &stats.Earliest, Latest: &stats.Latest,
+		Segments: int64(stats.Segments),
+	}, nil
+}

@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	afl "github.com/apache/arrow-go/v18/arrow/flight"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+)
+
+// action is one row of the table of actions, which ListActions, the docs and the permissions read.
+type action struct {
+	name       string
+	about      string // one line
+	permission string // what a principal needs on the thing named: describe, read, write, create, drop
+	example    string // a body that works, JSON
+	handle     func(ctx context.Context, body []byte, answer func(result any) error) error
+}
+
+// actionTable lists every action that is served.
+func (s *Service) actionTable() []action {
+	return []action{
+		{flight.ActionDatabaseList, "lists the databases", "describe", `{}`, s.databaseList},
+		{flight.ActionTableCreate, "creates a table", "create",
+			`{"table":"shop.orders","schema":[{"name":"id","type":"int64","nullable":false},{"name":"price","type":"decimal128(12, 2)"}],"buckets":1,"if_not_exists":true}`, s.tableCreate},
+		{flight.ActionTableDrop, "drops a table and its data", "drop", `{"table":"shop.orders","if_exists":true}`, s.tableDrop},
+		{flight.ActionTableList, "lists the tables, of one database if it is given", "describe", `{"database":"shop"}`, s.tableList},
+		{flight.ActionTableDescribe, "describes a table: its columns, buckets and options", "describe", `{"table":"shop.orders"}`, s.tableDescribe},
+		{flight.ActionTableStats, "counts rows, bytes and segments of each bucket, and in a last row of all", "describe", `{"table":"shop.orders"}`, s.tableStats},
+		{flight.ActionLogOffsets, "tells an offset of each bucket: earliest, latest, or at a time", "describe",
+			`{"table":"shop.orders","at":{"timestamp":"2026-11-22T10:00:00Z"}}`, s.logOffsets},
+		{flight.ActionLogWait, "waits for rows at or behind the offsets and tells which buckets have them; nothing at the timeout", "read",
+			`{"table":"shop.orders","offsets":{"0":1200},"timeout_ms":30000}`, s.logWait},
+		{flight.ActionLogDeleteBefore, "deletes the rows before the offsets, or before a time", "write", `{"table":"shop.orders","offsets":{"0":1200}}`, s.logDeleteBefore},
+		{flight.ActionWriterInit, "gives a producer its id and a new epoch; with a name always the same id", "write", `{"name":"loader-7"}`, s.writerInit},
+		{flight.ActionWriterDescribe, "tells the highest sequence of a writer in each bucket", "describe", `{"table":"shop.orders","writer_id":17}`, s.writerDescribe},
+	}
+}
+
+// ListActions describes every action, with a body that works.
+func (s *Service) ListActions(_ *afl.Empty, stream afl.FlightService_ListActionsServer) error {
+	for _, a := range s.actions {
+		about := fmt.Sprintf("%s; body: %s", a.about, a.example)
+		if err := stream.Send(&afl.ActionType{Type: a.name, Description: about}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DoAction runs one action and sends one JSON object for each result.
+func (s *Service) DoAction(a *afl.Action, stream afl.FlightService_DoActionServer) error {
+	ctx, cancel := s.stopped(stream.Context())
+	defer cancel()
+	for i := range s.actions {
+		if s.actions[i].name == a.GetType() {
+			return s.actions[i].handle(ctx, a.GetBody(), func(result any) error {
+				return stream.Send(&afl.Result{Body: flight.EncodeResult(result)})
+			})
+		}
+	}
+	return s.unknownAction(a.GetType())
+}
+
+func (s *Service) unknownAction(name string) error {
+	names := make([]string, 0, len(s.actions))
+	for i := range s.actions {
+		names = append(names, s.actions[i].name)
+	}
+	err := quiver.Errorf(quiver.BadCommand, "there is no action %q", name)
+	if nearest := quiver.Nearest(name, names); nearest != "" {
+		return err.Advise(fmt.Sprintf("did you mean %q?", nearest))
+	}
+	return err.Advise("list_actions names them all")
+}
+
+// Actions lists name, description and example of every action, for the docs.
+func (s *Service) Actions() []json.RawMessage {
+	rows := make([]json.RawMessage, 0, len(s.actions))
+	for _, a := range s.actions {
+		rows = append(rows, flight.EncodeResult(map[string]string{
+			"action": a.name, "about": a.about, "permission": a.permission, "example": a.example,
+		}))
+	}
+	return rows
+}

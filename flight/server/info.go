@@ -1,0 +1,212 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	afl "github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/tablet/scan"
+)
+
+// pollTime is how long PollFlightInfo waits for news before it answers with nothing new.
+const pollTime = 30 * time.Second
+
+// GetFlightInfo plans a read: one endpoint for each bucket, whose ticket carries the offsets planned.
+func (s *Service) GetFlightInfo(ctx context.Context, d *afl.FlightDescriptor) (*afl.FlightInfo, error) {
+	read, err := s.planDescriptor(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return s.info(ctx, d, read)
+}
+
+// GetSchema tells what a read would give, without planning it.
+func (s *Service) GetSchema(ctx context.Context, d *afl.FlightDescriptor) (*afl.SchemaResult, error) {
+	parsed, err := flight.ParseDescriptor(d)
+	if err != nil {
+		return nil, err
+	}
+	command, err := parsed.AsScan()
+	if err != nil {
+		return nil, err
+	}
+	table, err := s.table(command.Table, command.TableID)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := scan.Select(table.Schema, command.Columns, command.SystemColumns)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := scan.OutputSchema(table.Schema, columns)
+	if err != nil {
+		return nil, err
+	}
+	return &afl.SchemaResult{Schema: quiver.FormatSchemaMessage(schema)}, nil
+}
+
+// ListFlights lists the tables whose names the criteria fit.
+func (s *Service) ListFlights(c *afl.Criteria, stream afl.FlightService_ListFlightsServer) error {
+	criteria, err := flight.ParseCriteria(c.GetExpression())
+	if err != nil {
+		return err
+	}
+	for _, table := range s.coordinator.Tables("") {
+		if !criteria.Match(table) {
+			continue
+		}
+		descriptor := tableDescriptor(table)
+		read, err := s.planDescriptor(stream.Context(), descriptor)
+		if quiver.ReasonOf(err) == quiver.TableNotFound {
+			continue // dropped while we listed
+		}
+		if err != nil {
+			return err
+		}
+		info, err := s.info(stream.Context(), descriptor, read)
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(info); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PollFlightInfo answers at once what there is, and gives a descriptor to ask again with: that call waits until there
+// is more.
+func (s *Service) PollFlightInfo(ctx context.Context, d *afl.FlightDescriptor) (*afl.PollInfo, error) {
+	parsed, err := flight.ParseDescriptor(d)
+	if err != nil {
+		return nil, err
+	}
+	command, err := parsed.AsScan()
+	if err != nil {
+		return nil, err
+	}
+	again := command.From.Kind == flight.AtOffsets // what the answer before told to ask
+	planned := *command
+	planned.Follow = false
+	if again {
+		if err := s.awaitNews(ctx, &planned); err != nil {
+			return nil, err
+		}
+	}
+	read, err := s.plan(ctx, &planned)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.info(ctx, d, read)
+	if err != nil {
+		return nil, err
+	}
+	_, planned.From = vectors(read.spec.Ranges)
+	next := &afl.FlightDescriptor{Type: afl.DescriptorCMD, Cmd: planned.Encode()}
+	return &afl.PollInfo{Info: info, FlightDescriptor: next}, nil
+}
+
+// awaitNews blocks until a bucket of the command has rows beyond its start, for at most pollTime.
+func (s *Service) awaitNews(ctx context.Context, command *flight.ScanCommand) error {
+	ctx, cancel := s.stopped(ctx)
+	defer cancel()
+	read, err := s.plan(ctx, command)
+	if err != nil {
+		return err
+	}
+	_, err = scan.Wait(ctx, read.spec.Sources, read.spec.Ranges, pollTime, scan.Options{Logger: s.options.Logger})
+	return err
+}
+
+// planDescriptor plans what a descriptor asks for.
+func (s *Service) planDescriptor(ctx context.Context, d *afl.FlightDescriptor) (*reading, error) {
+	parsed, err := flight.ParseDescriptor(d)
+	if err != nil {
+		return nil, err
+	}
+	command, err := parsed.AsScan()
+	if err != nil {
+		return nil, err
+	}
+	return s.plan(ctx, command)
+}
+
+// info describes a planned read. Counts are exact where they can be known: without limit and follow.
+func (s *Service) info(ctx context.Context, d *afl.FlightDescriptor, r *reading) (*afl.FlightInfo, error) {
+	info := &afl.FlightInfo{
+		Schema: quiver.FormatSchemaMessage(r.schema), FlightDescriptor: d,
+		TotalRecords: -1, TotalBytes: -1, Ordered: len(r.spec.Ranges) == 1,
+	}
+	if r.command.Limit == nil && !r.command.Follow {
+		rows, bytes, err := s.size(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		info.TotalRecords, info.TotalBytes = rows, bytes
+	}
+	plan := flight.PlanInfo{TableID: r.table.ID, SchemaID: r.table.Schema.ID(), Ranges: planRanges(r.spec.Ranges), Tier: flight.TierLocal}
+	info.AppMetadata = plan.Encode()
+	if r.command.Limit != nil || r.command.Follow {
+		info.Endpoint = []*afl.FlightEndpoint{s.endpoint(r, r.spec.Ranges)}
+		return info, nil
+	}
+	for i := range r.spec.Ranges {
+		info.Endpoint = append(info.Endpoint, s.endpoint(r, r.spec.Ranges[i:i+1]))
+	}
+	return info, nil
+}
+
+// endpoint is one part of a plan. Its ticket is the command with what was decided put in.
+func (s *Service) endpoint(r *reading, ranges []scan.Range) *afl.FlightEndpoint {
+	ticket := *r.command
+	from, until := vectors(ranges)
+	id := r.table.ID
+	ticket.TableID, ticket.Locations, ticket.From = &id, "", from
+	if !r.command.Follow {
+		ticket.Until = until
+	}
+	if len(ranges) == 1 {
+		ticket.Bucket = &ranges[0].Bucket
+	}
+	plan := flight.PlanInfo{TableID: r.table.ID, SchemaID: r.table.Schema.ID(), Ranges: planRanges(ranges), Tier: flight.TierLocal}
+	endpoint := &afl.FlightEndpoint{Ticket: &afl.Ticket{Ticket: ticket.Encode()}, AppMetadata: plan.Encode()}
+	if r.command.Locations == flight.LocationsLeaders && s.options.Location != "" {
+		endpoint.Location = []*afl.Location{{Uri: s.options.Location}, {Uri: afl.LocationReuseConnection}}
+	}
+	return endpoint
+}
+
+// size adds up the rows of the ranges, and what they take on disk in proportion.
+func (s *Service) size(ctx context.Context, r *reading) (rows, bytes int64, err error) {
+	for i, part := range r.spec.Ranges {
+		if part.Until == scan.NoEnd {
+			return -1, -1, nil
+		}
+		n := int64(part.Until - part.From)
+		rows += n
+		if n == 0 {
+			continue
+		}
+		b, err := s.tablets.Bytes(ctx, quiver.BucketID{Table: r.table.ID, Bucket: r.spec.Sources[i].Bucket()}, part.From, part.Until)
+		if err != nil {
+			return 0, 0, err
+		}
+		bytes += b
+	}
+	return rows, bytes, nil
+}
+
+func planRanges(ranges []scan.Range) []flight.Range {
+	out := make([]flight.Range, 0, len(ranges))
+	for _, r := range ranges {
+		out = append(out, flight.Range{Bucket: r.Bucket, From: r.From, Until: r.Until})
+	}
+	return out
+}
+
+// tableDescriptor is the path of a table, as ListFlights gives it.
+func tableDescriptor(t *quiver.Table) *afl.FlightDescriptor {
+	return &afl.FlightDescriptor{Type: afl.DescriptorPATH, Path: []string{t.Database, t.Name}}
+}

@@ -1,0 +1,18 @@
+// Package node assembles one Quiver process: metadata, coordinator, tablets, the Flight service and the HTTP port.
+//
+// The program, the benchmarks and the tests open the same Node.
+//
+//	       Flight :8815                     HTTP :8816
+//	            |                               |
+//	    flight/server -----------------+   /livez /readyz /version
+//	       |        |                  |
+//	tablet.Server   coordinator  <-- Elect
+//	       |   ^        |
+//	       |   +--Reconcile(Desired)
+//	   arrowlog.Disk    metastore (embedded)
+//	       |            |
+//	  DATA/log/…        DATA/meta/
+//
+// Open binds the ports and recovers the metadata; Run serves until its context ends and then drains; Close mirrors
+// Open. A directory belongs to one process at a time (DATA/LOCK).
+package node

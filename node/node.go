@@ -1,0 +1,211 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/coordinator"
+	"github.com/quiverlog/quiver/coordinator/metastore"
+	"github.com/quiverlog/quiver/flight/server"
+	"github.com/quiverlog/quiver/tablet"
+)
+
+// drainTime is how long streams may go on after a drain began, before they are cut.
+const drainTime = 10 * time.Second
+
+// Node is one process of Quiver. Open it, Run it, Close it.
+type Node struct {
+	options     Options
+	lock        io.Closer
+	store       *metastore.Embedded
+	disk        *arrowlog.Disk
+	tablets     *tablet.Server
+	coordinator *coordinator.Coordinator
+	service     *server.Service
+	grpc        *grpc.Server
+	flight      net.Listener
+	http        net.Listener // nil without an HTTP port
+	web         *http.Server
+	serving     atomic.Bool
+}
+
+// Open takes the data directory, recovers the metadata and binds the ports. What it fails with names the directory or
+// the address, and what to do.
+func Open(options Options) (*Node, error) {
+	options = options.withDefaults()
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{options: options}
+	if err := n.open(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// open builds the node from below upwards; Close takes down what was built.
+func (n *Node) open() error {
+	if err := n.openData(); err != nil {
+		return err
+	}
+	if err := n.openServers(); err != nil {
+		return err
+	}
+	return n.listen()
+}
+
+// openData takes the directory and opens the two stores in it.
+func (n *Node) openData() (err error) {
+	o := n.options
+	if err := o.FS.MkdirAll(o.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data directory %s: %w", o.Data, err)
+	}
+	if n.lock, err = o.FS.Lock(filepath.Join(o.Data, "LOCK")); err != nil {
+		return fmt.Errorf("the data directory %s is in use by another process: stop it, or give another --data (%w)", o.Data, err)
+	}
+	if n.store, err = metastore.OpenEmbedded(o.FS, filepath.Join(o.Data, "meta"), o.Logger); err != nil {
+		return fmt.Errorf("open the metadata in %s: %w", o.Data, err)
+	}
+	n.disk, err = arrowlog.OpenDisk(o.FS, o.Data, arrowlog.Options{
+		Now: o.Now, Rand: o.Rand, Reserve: o.DiskReserve, Logger: o.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("open the logs in %s: %w", o.Data, err)
+	}
+	return nil
+}
+
+// openServers starts the coordinator over the tablets; its first decision makes them leaders of all their buckets.
+func (n *Node) openServers() (err error) {
+	o := n.options
+	n.tablets = tablet.New(n.disk, tablet.Options{
+		Now: o.Now, Logger: o.Logger,
+		Elect: func(ctx context.Context, bucket quiver.BucketID) (quiver.Epoch, error) {
+			return n.coordinator.Elect(ctx, bucket)
+		},
+	})
+	n.coordinator, err = coordinator.Open(context.Background(), n.store, coordinator.Options{
+		Now: o.Now, Reconcile: n.tablets.Reconcile,
+	})
+	if err != nil {
+		return fmt.Errorf("load the metadata in %s: %w", o.Data, err)
+	}
+	n.service = server.New(n.coordinator, n.tablets, server.Options{
+		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory, CreateTables: o.CreateTables, Now: o.Now, Logger: o.Logger,
+	})
+	n.grpc = n.service.NewGRPC()
+	return nil
+}
+
+// listen binds the ports.
+func (n *Node) listen() (err error) {
+	if n.flight, err = net.Listen("tcp", n.options.FlightAddr); err != nil {
+		return fmt.Errorf("listen for Flight on %s: %w; give another --flight-addr", n.options.FlightAddr, err)
+	}
+	if n.options.HTTPAddr == "" {
+		return nil
+	}
+	if n.http, err = net.Listen("tcp", n.options.HTTPAddr); err != nil {
+		return fmt.Errorf("listen for HTTP on %s: %w; give another --http-addr", n.options.HTTPAddr, err)
+	}
+	n.web = &http.Server{Handler: n.newHTTP(), ReadHeaderTimeout: 5 * time.Second}
+	return nil
+}
+
+// FlightAddr is the address the Flight port is bound to.
+func (n *Node) FlightAddr() string { return n.flight.Addr().String() }
+
+// HTTPAddr is the address the HTTP port is bound to, "" without one.
+func (n *Node) HTTPAddr() string {
+	if n.http == nil {
+		return ""
+	}
+	return n.http.Addr().String()
+}
+
+// Run serves until the context ends, then drains: no new stream is taken, those that run end with SERVER_DRAINING
+// after what they staged is settled.
+func (n *Node) Run(ctx context.Context) error {
+	group, background := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.grpc.Serve(n.flight) })
+	if n.web != nil {
+		group.Go(func() error { return ignoreClosed(n.web.Serve(n.http)) })
+	}
+	group.Go(func() error { return n.tablets.Run(background) })
+	group.Go(func() error {
+		<-background.Done()
+		n.drain()
+		return nil
+	})
+	n.serving.Store(true)
+	return group.Wait()
+}
+
+// drain ends the service within drainTime.
+func (n *Node) drain() {
+	n.serving.Store(false)
+	n.service.Drain()
+	cut := time.AfterFunc(drainTime, n.grpc.Stop)
+	n.grpc.GracefulStop()
+	cut.Stop()
+	if n.web != nil {
+		_ = n.web.Close() // nothing is left to be told
+	}
+}
+
+// unready lists why the node can not serve.
+func (n *Node) unready() []string {
+	reasons := []string{}
+	if !n.serving.Load() {
+		reasons = append(reasons, "the server is starting or draining")
+	}
+	if err := n.disk.Fence(); err != nil {
+		reasons = append(reasons, fmt.Sprintf("the disk is fenced: %v; restart after checking it", err))
+	}
+	return reasons
+}
+
+// Close gives everything back, in the opposite order of Open.
+func (n *Node) Close() error {
+	var faults []error
+	if n.grpc != nil {
+		n.grpc.Stop()
+	}
+	for _, listener := range []net.Listener{n.flight, n.http} {
+		if listener != nil {
+			faults = append(faults, ignoreClosed(listener.Close()))
+		}
+	}
+	if n.tablets != nil {
+		faults = append(faults, n.tablets.Close())
+	}
+	if n.disk != nil {
+		faults = append(faults, n.disk.Close())
+	}
+	if n.store != nil {
+		faults = append(faults, n.store.Close())
+	}
+	if n.lock != nil {
+		faults = append(faults, n.lock.Close())
+	}
+	return errors.Join(faults...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
