@@ -1,0 +1,135 @@
+package coordinator
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/coordinator/metastore"
+)
+
+// format is the version of keys and records. A store with a higher one was written by a newer program.
+const format = 1
+
+// The families of keys.
+const (
+	headKey        = "head"
+	databasePrefix = "database/"
+	tablePrefix    = "table/"
+	droppedPrefix  = "dropped/"
+	electPrefix    = "elect/"
+	writerPrefix   = "writer/"
+)
+
+// head is the record that every transaction raises.
+type head struct {
+	Format      int             `json:"format"`
+	Incarnation int64           `json:"incarnation"` // counts the starts of coordinators
+	Base        quiver.Epoch    `json:"base"`        // of all buckets that were not elected since the start
+	Epoch       quiver.Epoch    `json:"epoch"`       // the highest one given out
+	NextTable   quiver.TableID  `json:"next_table"`
+	NextWriter  quiver.WriterID `json:"next_writer"`
+}
+
+type databaseRecord struct {
+	Comment string `json:"comment"`
+	Created int64  `json:"created"` // Unix milliseconds
+}
+
+type tableRecord struct {
+	Database string            `json:"database"`
+	Name     string            `json:"name"`
+	Schema   json.RawMessage   `json:"schema"`
+	Buckets  int32             `json:"buckets"`
+	Options  map[string]string `json:"options"` // only what was set
+	Comment  string            `json:"comment"`
+	Created  int64             `json:"created"` // Unix milliseconds
+}
+
+type droppedRecord struct {
+	Database string `json:"database"`
+	Name     string `json:"name"`
+	Buckets  int32  `json:"buckets"`
+	Dropped  int64  `json:"dropped"` // Unix milliseconds
+}
+
+type electRecord struct {
+	Epoch quiver.Epoch `json:"epoch"`
+}
+
+type writerRecord struct {
+	Epoch     quiver.Epoch `json:"epoch"`
+	Raised    int64        `json:"raised"` // Unix milliseconds
+	Name      string       `json:"name,omitempty"`
+	Principal string       `json:"principal,omitempty"`
+}
+
+// idKey gives the key of an id in a family.
+func idKey[T ~uint64](prefix string, id T) string {
+	return fmt.Sprintf("%s%020d", prefix, uint64(id))
+}
+
+// parseIDKey gives the id in a key of a family.
+func parseIDKey[T ~uint64](prefix, key string) (T, error) {
+	digits := strings.TrimPrefix(key, prefix)
+	id, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || len(digits) != 20 {
+		return 0, fmt.Errorf("it is not %s and 20 digits", prefix)
+	}
+	return T(id), nil
+}
+
+func electKey(b quiver.BucketID) string {
+	return fmt.Sprintf("%s%020d/%020d/%010d", electPrefix, b.Table, b.Partition, b.Bucket)
+}
+
+func parseElectKey(key string) (quiver.BucketID, error) {
+	var b quiver.BucketID
+	_, err := fmt.Sscanf(key, electPrefix+"%d/%d/%d", &b.Table, &b.Partition, &b.Bucket)
+	if err == nil && electKey(b) != key {
+		err = fmt.Errorf("it is not the key of bucket %v", b)
+	}
+	return b, err
+}
+
+// putRecord gives the put of a record. Records hold what JSON can: text that is UTF-8, and numbers.
+func putRecord(key string, record any) metastore.Put {
+	value, err := json.Marshal(record)
+	if err != nil {
+		panic(fmt.Sprintf("coordinator: record of %s: %v", key, err)) // a bug: no input leads here
+	}
+	return metastore.Put{Key: key, Value: value}
+}
+
+// parseRecord reads a record. Unknown fields are those of a newer program of the same format, and are left alone.
+func parseRecord[T any](value []byte) (record T, err error) {
+	err = json.Unmarshal(value, &record)
+	return record, err
+}
+
+func newTableRecord(t *quiver.Table) tableRecord {
+	return tableRecord{
+		Database: t.Database, Name: t.Name, Schema: t.Schema.Encode(), Buckets: t.Buckets,
+		Options: t.Options.Map(), Comment: t.Comment, Created: t.Created,
+	}
+}
+
+func (r tableRecord) table(id quiver.TableID) (*quiver.Table, error) {
+	schema, err := quiver.DecodeSchema(r.Schema)
+	if err != nil {
+		return nil, err
+	}
+	options, err := quiver.ParseOptions(r.Options)
+	if err != nil {
+		return nil, err
+	}
+	if r.Buckets < 1 || r.Buckets > quiver.MaxBuckets {
+		return nil, fmt.Errorf("table %s.%s has %d buckets", r.Database, r.Name, r.Buckets)
+	}
+	return &quiver.Table{
+		ID: id, Database: r.Database, Name: r.Name, Schema: schema, Buckets: r.Buckets,
+		Options: options, Comment: r.Comment, Created: r.Created,
+	}, nil
+}
