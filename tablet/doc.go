@@ -1,0 +1,35 @@
+// Package tablet is the tablet server: it serves the buckets that the coordinator assigns to this process.
+//
+// A Server is registry and reconciler only: it knows the tables, epochs and writers of the newest desired state, and
+// hands out Tablets. A Tablet is one bucket: it stages puts in the bucket's log, advances the high watermark, and
+// answers reads. Between the two stands the protocol (package replica), which is pure; this package is its shell.
+//
+//	        Reconcile(Desired)                 Put ──> refuse? ──> log.Stage ─┐
+//	coordinator ─────────> Server ──> Tablet                                  │ group commit
+//	        <── Elect ────             Wait ──> log.Sync ──> replica.Step ──> high watermark ──> readers wake
+//
+// # Life of a bucket
+//
+// An idle bucket costs one pointer and its epoch. Its log is opened by the first call that needs it, under the epoch
+// of its assignment; that is when recovery runs. A log that fails (a write or sync went wrong) ends its leadership:
+// the next call asks the coordinator for a higher epoch (Elect), opens the log from what is on disk, and leads again.
+// Callers that come meanwhile wait for it; where it cannot be done they get LEADER_NOT_AVAILABLE, which may be tried
+// again. Reads go on from the failed log as long as there is no better one.
+//
+// # Laws
+//
+//   - An order of a lower epoch or version has no effect.
+//   - A put that was staged is settled by Wait, or within seconds by Run: done, not done, or unknown.
+//   - Nothing is shown at or above the high watermark, and a repeat is answered only once the high watermark has
+//     passed the log end it was found at.
+//   - When Reconcile has returned, no batch of a writer's older epoch can be staged any more, and none in a dropped
+//     table (see writers).
+//   - Data is removed for a tombstone only, by table id. What is absent from the desired state is kept, and not
+//     served.
+//
+// # Locks
+//
+// In this order: Tablet.opening, Tablet.mu, what the log locks itself. Server.mu and writers.mu are taken for moments
+// and never while one waits for I/O; writers.mu is held across log.Stage, which does none. Elect is called under
+// Tablet.opening alone, and may call Reconcile, which never waits for that.
+package tablet

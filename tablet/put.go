@@ -1,0 +1,155 @@
+package tablet
+
+import (
+	"context"
+	"errors"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/tablet/replica"
+)
+
+// Origin says whose batch a unit is, and what it is to follow.
+type Origin = arrowlog.Origin
+
+// Staged is a unit that has its offsets, and is not durable yet. Wait settles it.
+type Staged struct {
+	arrowlog.Staged
+	tablet  *Tablet
+	lead    *leadership
+	through quiver.Offset // the answer may be given once the high watermark is here
+}
+
+// Put stages a unit: the pieces of one put in this bucket, all or nothing. It does no I/O, but for the first use of a
+// bucket. It takes over one reference on each batch, whatever becomes of them.
+//
+// A refusal is NotDone: LEADER_NOT_AVAILABLE, NOT_ENOUGH_REPLICAS, DISK_FULL, FENCED_WRITER, UNKNOWN_WRITER,
+// OUT_OF_ORDER_SEQUENCE, SEQUENCE_REUSED, EXPECTED_OFFSET_MISMATCH, TABLE_NOT_FOUND, SERVER_DRAINING. What was staged
+// must be waited for, also by a caller that has lost interest: nobody else is sure to sync it soon.
+func (t *Tablet) Put(ctx context.Context, unit []*record.Batch, o Origin) (Staged, error) {
+	l, err := t.admit(ctx, o)
+	if err != nil {
+		for _, b := range unit {
+			b.Release()
+		}
+		return Staged{}, t.explain(err)
+	}
+	staged, err := t.stage(l, unit, o)
+	if err != nil {
+		return Staged{}, t.explain(err)
+	}
+	s := Staged{Staged: staged, tablet: t, lead: l, through: staged.Until}
+	if staged.Duplicate {
+		// What it repeats may itself not be durable yet, or not be known by range any more.
+		s.through = l.log.End()
+	}
+	return s, nil
+}
+
+// admit is everything that can refuse a unit before its content is looked at.
+func (t *Tablet) admit(ctx context.Context, o Origin) (*leadership, error) {
+	l, err := t.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	refused := t.replica.Admit()
+	t.mu.Unlock()
+	if refused != nil {
+		return nil, refused
+	}
+	if err := t.server.disk.Writable(); err != nil {
+		return nil, err
+	}
+	if o.Writer == quiver.NoWriter {
+		return l, nil
+	}
+	return l, t.knowWriter(ctx, l, o.Writer)
+}
+
+// stage checks what may change at any time, and stages in the same breath.
+func (t *Tablet) stage(l *leadership, unit []*record.Batch, o Origin) (arrowlog.Staged, error) {
+	w := &t.server.writers
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	refused := t.closed()
+	if refused == nil && o.Writer != quiver.NoWriter {
+		refused = w.checkLocked(o.Writer, o.WriterEpoch)
+	}
+	if refused != nil {
+		for _, b := range unit {
+			b.Release()
+		}
+		return arrowlog.Staged{}, refused
+	}
+	return l.log.Stage(unit, o)
+}
+
+// knowWriter refuses a writer that was neither issued or raised within its expiry, nor used in the table since.
+// Almost always the grant settles it; a writer that lives on use alone is looked for in this bucket, then in the
+// others.
+func (t *Tablet) knowWriter(ctx context.Context, l *leadership, id quiver.WriterID) error {
+	meta := t.Table()
+	if t.server.writers.recent(id, t.server.options.Now(), meta.Options.WriterExpiry) {
+		return nil
+	}
+	if _, ok := l.log.WriterState(id); ok {
+		return nil
+	}
+	for b := range meta.Buckets {
+		if b == t.id.Bucket {
+			continue
+		}
+		other, err := t.server.Tablet(quiver.BucketID{Table: t.id.Table, Partition: t.id.Partition, Bucket: b})
+		if err != nil {
+			return err
+		}
+		_, ok, err := other.WriterState(ctx, id)
+		if err != nil {
+			return err
+		}
+		if ok {
+			return nil
+		}
+	}
+	return t.server.writers.unknownWriter(id)
+}
+
+// Wait returns once the unit is durable and may be shown, for a repeat as for a first put. An error tells what became
+// of it: NotDone or Unknown. The end of the context ends the wait only, with Unknown.
+func (t *Tablet) Wait(ctx context.Context, s Staged) error {
+	return t.explain(t.settle(ctx, s.lead, s.through))
+}
+
+// settle makes the log durable before an offset, and moves the high watermark.
+func (t *Tablet) settle(ctx context.Context, l *leadership, until quiver.Offset) error {
+	err := l.log.Sync(ctx, until)
+	if err != nil {
+		if l.log.Failed() != nil {
+			t.step(l, replica.Fail{Epoch: l.epoch})
+		}
+		return err
+	}
+	t.advance(l)
+	return nil
+}
+
+// explain names the table in an error, and says that it was dropped if it was: whatever a log that is gone answered,
+// that is why.
+func (t *Tablet) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *quiver.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if gone := t.table.gone.Load(); gone != nil && e.Reason != gone.Reason {
+		return gone.As(e.Outcome).Because(err)
+	}
+	if e.Subject == "" || e.Subject == t.id.String() {
+		return e.On(t.subject())
+	}
+	return err
+}

@@ -1,0 +1,151 @@
+package tablet
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/tablet/scan"
+)
+
+// Stats is what a bucket holds.
+type Stats = arrowlog.Stats
+
+// WriterState is what a bucket knows of a writer.
+type WriterState = arrowlog.WriterState
+
+var _ scan.Source = (*Tablet)(nil)
+
+// Offsets tells what can be read: rows in [Start, HighWatermark).
+func (t *Tablet) Offsets(ctx context.Context) (scan.Offsets, error) {
+	l, err := t.reader(ctx)
+	if err != nil {
+		return scan.Offsets{}, err
+	}
+	return scan.Offsets{Start: l.log.Start(), HighWatermark: l.log.HighWatermark()}, nil
+}
+
+// End is one past the last staged row. What lies at or above the high watermark is shown to nobody.
+func (t *Tablet) End(ctx context.Context) (quiver.Offset, error) {
+	l, err := t.reader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return l.log.End(), nil
+}
+
+// OffsetAt is the first row that is not older than the timestamp (Unix milliseconds), or the high watermark.
+func (t *Tablet) OffsetAt(ctx context.Context, timestamp int64) (quiver.Offset, error) {
+	l, err := t.reader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	at, err := l.log.OffsetAt(timestamp)
+	return min(at, l.log.HighWatermark()), t.explain(err)
+}
+
+// Read opens a reader over [from, until), cut down to the high watermark. columns are ascending places in the stored
+// schema, nil means all.
+func (t *Tablet) Read(ctx context.Context, from, until quiver.Offset, columns []int) (scan.Reader, error) {
+	l, err := t.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &reader{t, l.log.Read(from, min(until, l.log.HighWatermark()), columns)}, nil
+}
+
+// reader names the table in the log's errors, and ends when the table goes.
+type reader struct {
+	tablet *Tablet
+	log    *arrowlog.Reader
+}
+
+func (r *reader) Next() (*record.Batch, error) {
+	if gone := r.tablet.table.gone.Load(); gone != nil {
+		return nil, gone
+	}
+	b, err := r.log.Next()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, r.tablet.explain(err)
+	}
+	return b, err
+}
+
+func (r *reader) Close() error { return r.log.Close() }
+
+// DeleteBefore makes the log start at the offset, which must not be above the high watermark.
+func (t *Tablet) DeleteBefore(ctx context.Context, before quiver.Offset) error {
+	l, err := t.leader(ctx)
+	if err != nil {
+		return err
+	}
+	if start, high := l.log.Start(), l.log.HighWatermark(); before > high {
+		return scan.OutOfRange(t.Table(), t.id.Bucket, before, scan.Offsets{Start: start, HighWatermark: high})
+	}
+	return t.explain(l.log.DeleteBefore(before))
+}
+
+// Stats tells what the bucket holds.
+func (t *Tablet) Stats(ctx context.Context) (Stats, error) {
+	l, err := t.reader(ctx)
+	if err != nil {
+		return Stats{}, err
+	}
+	return l.log.Stats(), nil
+}
+
+// WriterState tells what the bucket knows of a writer; ok is false if that is nothing.
+func (t *Tablet) WriterState(ctx context.Context, id quiver.WriterID) (state WriterState, ok bool, err error) {
+	l, err := t.reader(ctx)
+	if err != nil {
+		return WriterState{}, false, err
+	}
+	state, ok = l.log.WriterState(id)
+	return state, ok, nil
+}
+
+// Subscribe lets the channel be sent to, without blocking, whenever the tablet has news: the high watermark moved,
+// the start moved, the log failed or was opened anew, the table or the server goes away.
+func (t *Tablet) Subscribe(ch chan<- struct{}) (cancel func()) {
+	sub := &subscription{ch: ch}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.readers[sub] = struct{}{}
+	if l := t.leading.Load(); l != nil {
+		sub.follow(l)
+	}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.readers, sub)
+		sub.leave()
+	}
+}
+
+// follow subscribes to the log of a leadership, and to no other one.
+func (s *subscription) follow(l *leadership) {
+	s.leave()
+	s.cancel = l.log.Subscribe(s.ch)
+}
+
+func (s *subscription) leave() {
+	if s.cancel != nil {
+		s.cancel()
+		s.cancel = nil
+	}
+}
+
+// wake lets every subscriber look again.
+func (t *Tablet) wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for sub := range t.readers {
+		select {
+		case sub.ch <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package scan
+
+import (
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog/record"
+)
+
+// shape is how stored batches become the batches of a scan: which columns are read, and how they are put together
+// with the system columns.
+type shape struct {
+	schema *arrow.Schema  // what readers see
+	layout *record.Layout // of the output
+
+	read    []int    // places in the stored schema, ascending; nil: all
+	order   []int    // of output column i: its place among what is read, or behind it among systems
+	systems []System // what is made for each batch
+	asRead  bool     // what is read is the output already
+
+	empty *record.Batch // without rows; made when first needed
+}
+
+func newShape(table *quiver.Schema, columns []Column) (*shape, error) {
+	schema, err := OutputSchema(table, columns)
+	if err != nil {
+		return nil, err
+	}
+	layout, err := record.InputLayout(schema, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &shape{schema: schema, layout: layout, read: []int{}}
+	for _, c := range columns {
+		if c.System == UserColumn {
+			s.read = append(s.read, table.Index(c.ID))
+		}
+	}
+	slices.Sort(s.read)
+	for _, c := range columns {
+		if c.System != UserColumn {
+			s.order = append(s.order, len(s.read)+len(s.systems))
+			s.systems = append(s.systems, c.System)
+			continue
+		}
+		at, _ := slices.BinarySearch(s.read, table.Index(c.ID))
+		s.order = append(s.order, at)
+	}
+	s.asRead = len(s.systems) == 0 && slices.IsSorted(s.order)
+	if len(s.read) == table.NumColumns() {
+		s.read = nil
+	}
+	return s, nil
+}
+
+// batch makes one batch of neighbouring pieces, which it takes over.
+func (s *shape) batch(pieces []piece, bucket int32) (*record.Batch, error) {
+	batch, err := merged(pieces)
+	if err != nil || s.asRead {
+		return batch, err
+	}
+	defer batch.Release()
+	made := make([]arrow.Array, len(s.systems))
+	for i, system := range s.systems {
+		made[i] = systemArray(system, pieces, bucket)
+		defer made[i].Release()
+	}
+	return batch.Arrange(s.layout, s.order, made...)
+}
+
+// merged is the pieces as one batch. It takes them over.
+func merged(pieces []piece) (*record.Batch, error) {
+	if len(pieces) == 1 {
+		return pieces[0].batch, nil
+	}
+	defer release(pieces)
+	batches := make([]*record.Batch, len(pieces))
+	for i := range pieces {
+		batches[i] = pieces[i].batch
+	}
+	return record.Merge(batches[0].Layout(), batches)
+}
+
+// nothing is a batch of this shape without rows.
+func (s *shape) nothing() (*record.Batch, error) {
+	if s.empty == nil {
+		columns := make([]arrow.Array, s.schema.NumFields())
+		for i, f := range s.schema.Fields() {
+			columns[i] = array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, 0)
+			defer columns[i].Release()
+		}
+		rows := array.NewRecordBatch(s.schema, columns, 0)
+		defer rows.Release()
+		empty, err := record.Encode(s.layout, rows, record.None)
+		if err != nil {
+			return nil, err
+		}
+		s.empty = empty
+	}
+	return s.empty.Retain(), nil
+}
+
+// release lets go of what the shape holds.
+func (s *shape) release() {
+	if s.empty != nil {
+		s.empty.Release()
+		s.empty = nil
+	}
+}

@@ -1,0 +1,253 @@
+package tablet
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/tablet/replica"
+)
+
+// Tablet is one bucket. All its methods may be called from many goroutines.
+type Tablet struct {
+	server *Server
+	table  *table
+	id     quiver.BucketID
+
+	leading atomic.Pointer[leadership] // the newest; its log may have failed since
+	opening chan struct{}              // holds a token while the log is opened
+
+	mu      sync.Mutex // guards what follows; never held across I/O
+	replica *replica.State
+	readers map[*subscription]struct{}
+}
+
+// leadership is one log as opened under one epoch.
+type leadership struct {
+	epoch quiver.Epoch
+	log   *arrowlog.Log
+}
+
+// subscription is a channel that wants to hear of news.
+type subscription struct {
+	ch     chan<- struct{}
+	cancel func() // of the log's own subscription; nil without a log
+}
+
+func newTablet(s *Server, t *table, id quiver.BucketID) *Tablet {
+	return &Tablet{
+		server:  s,
+		table:   t,
+		id:      id,
+		opening: make(chan struct{}, 1),
+		replica: replica.New(s.options.Self),
+		readers: make(map[*subscription]struct{}),
+	}
+}
+
+// ID is the bucket.
+func (t *Tablet) ID() quiver.BucketID { return t.id }
+
+// Bucket is the bucket's number within its table.
+func (t *Tablet) Bucket() int32 { return t.id.Bucket }
+
+// Table is the table as it was last heard of.
+func (t *Tablet) Table() *quiver.Table { return t.table.meta.Load() }
+
+// subject names the bucket in errors.
+func (t *Tablet) subject() string {
+	return fmt.Sprintf("table %s, bucket %d", t.Table().Path(), t.id.Bucket)
+}
+
+// closed is why the tablet serves nothing any more, or nil.
+func (t *Tablet) closed() *quiver.Error {
+	if gone := t.table.gone.Load(); gone != nil {
+		return gone
+	}
+	if t.server.draining.Load() {
+		return quiver.Errorf(quiver.ServerDraining, "the server is shutting down").On(t.subject()).Advise("send it again")
+	}
+	return nil
+}
+
+// leader gives the leadership that serves now, and begins one if there is none.
+func (t *Tablet) leader(ctx context.Context) (*leadership, error) {
+	if err := t.closed(); err != nil {
+		return nil, err
+	}
+	if l := t.leading.Load(); t.serves(l) {
+		return l, nil
+	}
+	return t.open(ctx)
+}
+
+// serves says that the leadership is the newest there can be, and has not failed.
+func (t *Tablet) serves(l *leadership) bool {
+	return l != nil && l.epoch >= t.assigned() && l.log.Failed() == nil
+}
+
+// assigned is the highest epoch that the coordinator has given for the bucket, -1 if none.
+func (t *Tablet) assigned() quiver.Epoch {
+	return quiver.Epoch(t.table.epochs[t.id.Bucket].Load())
+}
+
+// reader gives the leadership to read from. A log that has failed still has what was shown before: it is read until
+// a better one can be had.
+func (t *Tablet) reader(ctx context.Context) (*leadership, error) {
+	l, err := t.leader(ctx)
+	if err == nil {
+		return l, nil
+	}
+	if old := t.leading.Load(); old != nil && t.closed() == nil && quiver.ReasonOf(err) == quiver.LeaderNotAvailable {
+		return old, nil
+	}
+	return nil, err
+}
+
+// open opens the log and begins a leadership, one caller at a time.
+func (t *Tablet) open(ctx context.Context) (*leadership, error) {
+	select {
+	case t.opening <- struct{}{}:
+		defer func() { <-t.opening }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if err := t.closed(); err != nil {
+		return nil, err
+	}
+	if l := t.leading.Load(); t.serves(l) {
+		return l, nil
+	}
+	if err := t.server.disk.Fence(); err != nil {
+		return nil, t.unavailable("the disk takes no writes until the server is started again", err)
+	}
+	epoch, err := t.nextEpoch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l, err := t.lead(epoch)
+	if err != nil {
+		t.step(nil, replica.Fail{Epoch: epoch})
+		return nil, t.unavailable(fmt.Sprintf("epoch %d could not be started", epoch), err)
+	}
+	if gone := t.closed(); gone != nil {
+		// Dropped while it was opened: the removal may have come too early to see this log.
+		t.server.removeAgain(t.id.Table)
+		return nil, gone
+	}
+	return l, nil
+}
+
+// nextEpoch is the epoch for a new leadership: the assigned one, if it was not led yet, else a new one.
+func (t *Tablet) nextEpoch(ctx context.Context) (quiver.Epoch, error) {
+	t.mu.Lock()
+	heard := t.replica.Epoch()
+	t.mu.Unlock()
+	assigned := t.assigned()
+	if assigned < 0 {
+		return 0, t.unavailable("no server has been told to lead the bucket", nil)
+	}
+	if assigned > heard {
+		return assigned, nil
+	}
+	epoch, err := t.server.options.Elect(ctx, t.id)
+	if err != nil {
+		return 0, t.unavailable("the coordinator gave no new epoch", err)
+	}
+	if epoch <= heard {
+		return 0, t.unavailable(fmt.Sprintf("the coordinator gave epoch %d after %d", epoch, heard), nil)
+	}
+	raise(&t.table.epochs[t.id.Bucket], epoch)
+	return epoch, nil
+}
+
+// lead begins the leadership of an epoch: appointed, the log recovered and started, its end told to the replica.
+func (t *Tablet) lead(epoch quiver.Epoch) (*leadership, error) {
+	meta := t.Table()
+	appoint := replica.Appoint{Epoch: epoch, ISR: []replica.Member{t.server.options.Self}, MinISR: meta.Options.MinISR}
+	t.step(nil, appoint)
+	log, err := t.server.disk.Log(t.id, logConfig(meta))
+	if err != nil {
+		return nil, err
+	}
+	if err := log.Lead(epoch); err != nil {
+		return nil, err
+	}
+	l := &leadership{epoch: epoch, log: log}
+	t.adopt(l)
+	t.advance(l)
+	t.wake()
+	return l, nil
+}
+
+// adopt makes the leadership the tablet's own, and takes its readers over.
+func (t *Tablet) adopt(l *leadership) {
+	t.mu.Lock()
+	t.leading.Store(l)
+	for sub := range t.readers {
+		sub.follow(l)
+	}
+	t.mu.Unlock()
+	t.server.mu.Lock()
+	t.server.opened[t] = 0
+	t.server.mu.Unlock()
+}
+
+// advance tells the replica how far the log is durable, and carries out what follows. A log that leads by a new epoch
+// by now tells its end under that one.
+func (t *Tablet) advance(l *leadership) {
+	if now := t.leading.Load(); now != nil && now.log == l.log {
+		l = now
+	}
+	t.step(l, replica.Durable{Member: t.server.options.Self, Epoch: l.epoch, End: l.log.Durable()})
+}
+
+// step feeds the replica an event and carries out its effects.
+func (t *Tablet) step(l *leadership, event replica.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, effect := range t.replica.Step(event) {
+		if e, ok := effect.(replica.Advance); ok {
+			l.log.SetHighWatermark(e.HighWatermark)
+		}
+		// StartLog is what lead does next, Demand what nextEpoch does at the next use.
+	}
+}
+
+// logConfig is what the table says about its buckets' logs.
+func logConfig(meta *quiver.Table) arrowlog.LogConfig {
+	c := arrowlog.LogConfig{
+		Schema:       meta.Schema,
+		SegmentBytes: meta.Options.SegmentBytes,
+		SegmentAge:   meta.Options.SegmentAge,
+		WriterExpiry: meta.Options.WriterExpiry,
+	}
+	if codec, ok := record.ParseCompression(meta.Options.Compression); ok {
+		c.Compression = &codec
+	}
+	return c
+}
+
+// unavailable is the error of a bucket that has no leader here now.
+func (t *Tablet) unavailable(what string, cause error) error {
+	err := quiver.Errorf(quiver.LeaderNotAvailable, "%s", what).On(t.subject()).Advise("send it again")
+	if cause != nil {
+		t.server.options.Logger.Warn("a bucket is not available", "bucket", t.id.String(), "why", what, "error", cause)
+		err = err.Because(cause)
+	}
+	return err
+}
+
+// raise lifts an epoch; a lower one has no effect.
+func raise(at *atomic.Int32, epoch quiver.Epoch) {
+	for {
+		old := at.Load()
+		if int32(epoch) <= old || at.CompareAndSwap(old, int32(epoch)) {
+			return
+		}
+	}
+}
