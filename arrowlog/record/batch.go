@@ -125,20 +125,26 @@ func (b *Batch) buffer(i int) []byte {
 	part, start := 0, int64(0)
 	switch {
 	case b.starts != nil:
-		at, found := slices.BinarySearch(b.starts, s.off)
-		if !found {
-			at--
-		}
-		// Empty parts share their start with the part behind them.
-		for int64(len(b.parts[at])) <= s.off-b.starts[at] {
-			at++
-		}
-		part, start = at, b.starts[at]
+		part = b.partAt(s.off)
+		start = b.starts[part]
 	case s.off >= int64(len(b.parts[0])):
 		part, start = 1, int64(len(b.parts[0]))
 	}
 	from := s.off - start
 	return b.parts[part][from : from+s.len : from+s.len]
+}
+
+// partAt is the part that holds the byte at a place of the body, of a batch with more than two parts.
+func (b *Batch) partAt(off int64) int {
+	at, found := slices.BinarySearch(b.starts, off)
+	if !found {
+		at--
+	}
+	// Empty parts share their start with the part behind them.
+	for int64(len(b.parts[at])) <= off-b.starts[at] {
+		at++
+	}
+	return at
 }
 
 // plain is the content of the i-th buffer, decompressed. Without compression it is the body's own memory, else

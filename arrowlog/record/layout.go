@@ -49,6 +49,7 @@ type slot struct {
 	utf8     bool // values are text
 	signed   bool // dictionary indices may be negative, which is refused
 	nullable bool
+	nested   bool   // within another
 	width    int    // bytes of a fixed-width value or an index; values of a fixed-size list
 	limit    int64  // of the rule: values of a time, digits of a decimal
 	dict     int64  // a dictionary's id in the stream
@@ -177,7 +178,7 @@ func (b *layoutBuilder) slot(f arrow.Field, path string, depth int) (slot, error
 	if depth >= maxDepth {
 		return slot{}, b.refuse(path, "nested deeper than %d", maxDepth)
 	}
-	s := slot{nullable: f.Nullable, name: path, typ: f.Type}
+	s := slot{nullable: f.Nullable, nested: depth > 0, name: path, typ: f.Type}
 	if err := b.shape(&s, f.Type); err != nil {
 		return slot{}, err
 	}
@@ -270,8 +271,14 @@ func (b *layoutBuilder) shape(s *slot, t arrow.DataType) error {
 	case *arrow.Time64Type:
 		return fixed(8, ruleTime64, ticksOfDay(t.Unit))
 	case *arrow.Decimal128Type:
+		if t.Precision < 1 || t.Precision > 38 {
+			return b.refuse(s.name, "a decimal128 has 1 to 38 digits, not %d", t.Precision)
+		}
 		return fixed(16, ruleDecimal128, int64(t.Precision))
 	case *arrow.Decimal256Type:
+		if t.Precision < 1 || t.Precision > 76 {
+			return b.refuse(s.name, "a decimal256 has 1 to 76 digits, not %d", t.Precision)
+		}
 		return fixed(32, ruleDecimal256, int64(t.Precision))
 	case *arrow.FixedSizeBinaryType:
 		if t.ByteWidth < 0 {
