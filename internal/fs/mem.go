@@ -146,10 +146,10 @@ func (m *Mem) Link(oldname, newname string) error {
 		return err
 	}
 	switch {
-	case n.isDir():
-		return pathError("link", oldname, syscall.EPERM)
 	case dir.entries[base] != nil:
 		return pathError("link", newname, syscall.EEXIST)
+	case n.isDir():
+		return pathError("link", oldname, syscall.EPERM)
 	}
 	m.change(entry{dir, base, n})
 	return nil
@@ -163,10 +163,6 @@ func (m *Mem) Rename(oldname, newname string) error {
 }
 
 func (m *Mem) rename(oldname, newname string) error {
-	n, err := m.find("rename", oldname)
-	if err != nil {
-		return err
-	}
 	fromDir, fromBase, err := m.parent("rename", oldname)
 	if err != nil {
 		return err
@@ -175,18 +171,19 @@ func (m *Mem) rename(oldname, newname string) error {
 	if err != nil {
 		return err
 	}
+	n, err := m.find("rename", oldname)
+	if err != nil {
+		return err
+	}
 	switch old := toDir.entries[toBase]; {
+	case old != nil && old.isDir(): // os.Rename is stricter than the system call
+		return pathError("rename", newname, syscall.EEXIST)
 	case old == n: // the same file by the same or by another name: nothing happens
 		return nil
 	case n.isDir() && below(oldname, newname):
 		return pathError("rename", newname, syscall.EINVAL)
-	case old == nil:
-	case old.isDir() && !n.isDir():
-		return pathError("rename", newname, syscall.EISDIR)
-	case !old.isDir() && n.isDir():
+	case old != nil && n.isDir():
 		return pathError("rename", newname, syscall.ENOTDIR)
-	case len(old.entries) > 0:
-		return pathError("rename", newname, syscall.ENOTEMPTY)
 	}
 	m.change(entry{fromDir, fromBase, nil}, entry{toDir, toBase, n})
 	return nil
