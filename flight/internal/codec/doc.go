@@ -32,6 +32,7 @@
 //     skipped, repeated descriptors merge.
 //
 // Traps of grpc-go that this package hides: a mem.Buffer of 1 KiB or less never calls its pool back, so such parts
-// are copied; stats handlers, binary logs and compressors materialise messages again, so a server that uses
+// are copied; messages that are queued for a stream or connection that ends may be dropped without a word, so their
+// owners are released by the garbage collector at the latest (see lease); stats handlers, binary logs and compressors materialise messages again, so a server that uses
 // this codec has none of them.
 package codec

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -140,17 +141,30 @@ func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
 
 // lease counts the parts of one message that the transport still holds. It poses as the pool that they came
 // from, which is the only way grpc-go tells that it is done with a buffer.
-type lease struct {
+//
+// grpc-go does not always tell. A reader leaves: its stream is cleaned up, the handler, which has not heard of that
+// yet, queues one more message, and the connection's writer finds no stream for it and drops it without Free. The same
+// happens to what is queued when a connection breaks. Nothing refers to the lease then, so the garbage collector
+// finds it, and the owner is released by the cleanup: late, but surely. Leases are used again, so that the cleanup
+// is attached once to each and costs a message nothing.
+type lease struct{ hold *hold }
+
+// hold is what a lease stands for, apart from it so that it outlives it.
+type hold struct {
 	parts atomic.Int32
 	owner Owner
 }
 
-var leases = sync.Pool{New: func() any { return new(lease) }}
+var leases = sync.Pool{New: func() any {
+	l := &lease{hold: new(hold)}
+	runtime.AddCleanup(l, (*hold).release, l.hold)
+	return l
+}}
 
 func newLease(owner Owner, parts int) *lease {
 	l := leases.Get().(*lease)
-	l.owner = owner
-	l.parts.Store(int32(parts))
+	l.hold.owner = owner
+	l.hold.parts.Store(int32(parts))
 	return l
 }
 
@@ -162,12 +176,17 @@ func (l *lease) Get(length int) *[]byte {
 
 // Put is called once for each part, when its last reference goes.
 func (l *lease) Put(*[]byte) {
-	if l.parts.Add(-1) > 0 {
+	if l.hold.parts.Add(-1) > 0 {
 		return
 	}
-	owner := l.owner
-	l.owner = nil
+	l.hold.release()
 	leases.Put(l)
+}
+
+// release releases the owner, if that was not done before.
+func (h *hold) release() {
+	owner := h.owner
+	h.owner = nil
 	if owner != nil {
 		owner.Release()
 	}
