@@ -9,9 +9,9 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/quiverlog/quiver/internal/fault"
+	"github.com/quiverlog/quiver/internal/fs"
 )
 
 // What a process may die at, or fail at.
@@ -27,7 +27,7 @@ var (
 //
 // One mutex guards everything: metadata changes are rare, and the coordinator sends them one at a time anyway.
 type Embedded struct {
-	fsys   vfs.FS
+	fsys   fs.FS
 	dir    string
 	logger *slog.Logger
 	lock   *pebble.Lock // held over all engines, so that no other process comes in between
@@ -48,7 +48,7 @@ type EmbeddedOptions struct {
 
 // OpenEmbedded opens the store in a directory, which is made if it does not exist. A directory that is open already,
 // in this process or another, is refused.
-func OpenEmbedded(fsys vfs.FS, dir string, o EmbeddedOptions) (*Embedded, error) {
+func OpenEmbedded(fsys fs.FS, dir string, o EmbeddedOptions) (*Embedded, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -1,7 +1,8 @@
+//go:build fault
+
 package metastore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/quiverlog/quiver/internal/fault"
+	"github.com/quiverlog/quiver/internal/fs"
 )
 
 // breaker fails operations of a file system that change it: the nth from its arming, and the following ones too if it
@@ -20,7 +21,6 @@ type breaker struct {
 	stays bool
 	armed atomic.Bool
 	hit   atomic.Bool
-	seen  atomic.Int64
 }
 
 func (b *breaker) arm(n int64, stays bool) {
@@ -31,12 +31,8 @@ func (b *breaker) arm(n int64, stays bool) {
 
 func (b *breaker) disarm() { b.armed.Store(false) }
 
-func (b *breaker) MaybeError(op errorfs.Op) error {
-	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpLock {
-		return nil
-	}
-	b.seen.Add(1)
-	if !b.armed.Load() {
+func (b *breaker) fail(op fs.Op, _ string) error {
+	if !op.Changes() || op == fs.OpLock || !b.armed.Load() {
 		return nil
 	}
 	if left := b.left.Add(-1); left == 0 || left < 0 && b.stays {
@@ -44,22 +40,6 @@ func (b *breaker) MaybeError(op errorfs.Op) error {
 		return syscall.EIO
 	}
 	return nil
-}
-
-func (b *breaker) String() string { return "breaker" }
-
-// bulky gives the transactions of a workload that rotates Pebble's log and flushes a few times.
-func bulky() []Txn {
-	var txns []Txn
-	for i := range 12 {
-		txn := put(fmt.Sprintf("k%d", i%5), fmt.Sprintf("only-%d", i))
-		txn.Puts = append(txn.Puts, Put{"bulk", bytes.Repeat([]byte{byte(i)}, 300<<10)})
-		if i > 3 {
-			txn.Deletes = []string{fmt.Sprintf("only-%d", i-3)}
-		}
-		txns = append(txns, txn)
-	}
-	return txns
 }
 
 // TestEveryWriteFails fails each single operation that changes the disk, once and for good. No outcome may be wrong,
@@ -74,17 +54,17 @@ func TestEveryWriteFails(t *testing.T) {
 
 func failOneWrite(t *testing.T, n int64, stays bool) (reached bool) {
 	b := &breaker{}
-	mem := vfs.NewMem()
-	fsys := errorfs.Wrap(mem, b)
+	mem := fs.NewMem()
+	fsys := fs.WithErrors(mem, b.fail)
 	model := NewMemory()
 	b.arm(n, stays)
-	s, err := OpenEmbedded(fsys, "meta", EmbeddedOptions{})
+	s, err := OpenEmbedded(fsys, "/meta", EmbeddedOptions{})
 	if err != nil {
 		if !errors.Is(err, syscall.EIO) {
 			t.Fatalf("open: %v", err)
 		}
 		b.disarm()
-		s = openEmbedded(t, fsys, "meta")
+		s = openEmbedded(t, fsys, "/meta")
 	}
 	defer func() { _ = s.Close() }()
 	for _, txn := range bulky() {
@@ -114,8 +94,10 @@ func failOneWrite(t *testing.T, n int64, stays bool) (reached bool) {
 	}
 	hit := b.hit.Load()
 	expect(t, dumpAgain(t, s, b), dump(t, model, ""))
+	// What was answered survives the machine, also what was only read back after a failed sync.
+	expect(t, dump(t, openEmbedded(t, mem.CrashClone(fs.CrashConfig{}), "/meta"), ""), dump(t, model, ""))
 	_ = s.Close()
-	expect(t, dump(t, openEmbedded(t, mem, "meta"), ""), dump(t, model, ""))
+	expect(t, dump(t, openEmbedded(t, mem, "/meta"), ""), dump(t, model, ""))
 	return hit
 }
 
@@ -129,7 +111,7 @@ func dumpAgain(t *testing.T, s Store, b *breaker) string {
 // TestFailedTellsUntilItHeals shows the store's state while the disk is broken.
 func TestFailedTellsUntilItHeals(t *testing.T) {
 	b := &breaker{}
-	s := openEmbedded(t, errorfs.Wrap(vfs.NewMem(), b), "meta")
+	s := openEmbedded(t, fs.WithErrors(fs.NewMem(), b.fail), "/meta")
 	first := put("a")
 	b.arm(1, true)
 	if r, err := s.Commit(context.Background(), first); r.Outcome != Unknown || !errors.Is(err, syscall.EIO) {
@@ -155,8 +137,8 @@ func TestFailedTellsUntilItHeals(t *testing.T) {
 
 func TestSecondOpenIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	s := openEmbedded(t, vfs.Default, dir)
-	if _, err := OpenEmbedded(vfs.Default, dir, EmbeddedOptions{}); err == nil {
+	s := openEmbedded(t, fs.Disk(), dir)
+	if _, err := OpenEmbedded(fs.Disk(), dir, EmbeddedOptions{}); err == nil {
 		t.Fatal("a directory that is in use was opened")
 	}
 	commit(t, s, put("a"))
@@ -165,8 +147,8 @@ func TestSecondOpenIsRefused(t *testing.T) {
 // TestDamage flips bytes in every file of a store. Opening and reading may fail, but never end the process, and never
 // show something that was not committed.
 func TestDamage(t *testing.T) {
-	pristine := vfs.NewMem()
-	s := openEmbedded(t, pristine, "meta")
+	pristine := fs.NewMem()
+	s := openEmbedded(t, pristine, "/meta")
 	for _, txn := range bulky()[:6] {
 		commit(t, s, txn)
 	}
@@ -174,12 +156,12 @@ func TestDamage(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	names, err := pristine.List("meta")
+	names, err := pristine.List("/meta")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		info, err := pristine.Stat("meta/" + name)
+		info, err := pristine.Stat("/meta/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,13 +173,10 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-func damage(t *testing.T, pristine vfs.FS, name string, at int64, want string) {
+func damage(t *testing.T, pristine *fs.Mem, name string, at int64, want string) {
 	t.Helper()
-	fsys := vfs.NewMem()
-	if _, err := vfs.Clone(pristine, fsys, "meta", "meta"); err != nil {
-		t.Fatal(err)
-	}
-	f, err := fsys.OpenReadWrite("meta/"+name, vfs.WriteCategoryUnspecified)
+	fsys := pristine.Clone()
+	f, err := fsys.OpenReadWrite("/meta/"+name, fs.Unspecified)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +187,7 @@ func damage(t *testing.T, pristine vfs.FS, name string, at int64, want string) {
 		t.Fatal(err)
 	}
 	_ = f.Close()
-	s, err := OpenEmbedded(fsys, "meta", EmbeddedOptions{})
+	s, err := OpenEmbedded(fsys, "/meta", EmbeddedOptions{})
 	if err != nil {
 		return
 	}
@@ -220,5 +199,31 @@ func damage(t *testing.T, pristine vfs.FS, name string, at int64, want string) {
 	})
 	if got += fmt.Sprintf("version %d", version); err == nil && got != want && version == 6 {
 		t.Errorf("byte %d of %s was flipped unseen:\n%s\nwant:\n%s", at, name, got, want)
+	}
+}
+
+// TestFaultPoints fails at each named place.
+func TestFaultPoints(t *testing.T) {
+	broken := errors.New("broken")
+	for point, want := range map[string]Outcome{
+		"metastore.commit.before-write": NotDone,
+		"metastore.commit.after-sync":   Unknown,
+	} {
+		s := openEmbedded(t, fs.NewMem(), "/meta")
+		txn := put("a")
+		disarm := fault.Arm(point, func() error { return broken })
+		r, err := s.Commit(context.Background(), txn)
+		disarm()
+		if !errors.Is(err, broken) || r.Outcome != want {
+			t.Errorf("%s: %+v, %v", point, r, err)
+		}
+		r, err = s.Commit(context.Background(), txn)
+		if err != nil || r.Repeated != (want == Unknown) {
+			t.Errorf("%s: then %+v, %v", point, r, err)
+		}
+	}
+	defer fault.Arm("metastore.open.before", func() error { return broken })()
+	if _, err := OpenEmbedded(fs.NewMem(), "/meta", EmbeddedOptions{}); !errors.Is(err, broken) {
+		t.Errorf("open: %v", err)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/quiverlog/quiver/internal/fs"
 )
 
 // What one engine may hold in memory. Metadata is read once, when the coordinator starts, so a cache pays nothing;
@@ -31,7 +32,7 @@ var _ pebble.LoggerAndTracer = (*engine)(nil)
 
 // openEngine opens the database. A failure during recovery is a failure to open: what was replayed from the
 // write-ahead log counts as durable only once it was written again.
-func openEngine(fsys vfs.FS, dir string, lock *pebble.Lock, logger *slog.Logger) (*engine, error) {
+func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, logger *slog.Logger) (*engine, error) {
 	e := &engine{fence: &fence{FS: fsys}, logger: logger}
 	db, err := pebble.Open(dir, e.options(lock))
 	if err != nil {
@@ -174,26 +175,11 @@ func (e *engine) Eventf(context.Context, string, ...any) {}
 // IsTracingEnabled implements pebble.LoggerAndTracer.
 func (e *engine) IsTracingEnabled(context.Context) bool { return false }
 
-// makeDir makes a directory and syncs every directory in which it made one, so that it is there after a crash.
-func makeDir(fsys vfs.FS, dir string) error {
-	var parents []string
-	for d := dir; ; d = fsys.PathDir(d) {
-		if _, err := fsys.Stat(d); err == nil || d == fsys.PathDir(d) {
-			break
-		}
-		parents = append(parents, fsys.PathDir(d))
-	}
-	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+// makeDir makes the directory of a store. Its entry is synced also if it is there already: the process that made it
+// may have died before it came to that.
+func makeDir(fsys fs.FS, dir string) error {
+	if err := fs.MakeDirs(fsys, dir); err != nil {
 		return err
 	}
-	for _, d := range parents {
-		f, err := fsys.OpenDir(d)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return fs.SyncDir(fsys, fsys.PathDir(dir))
 }

@@ -2,8 +2,8 @@ package metastore
 
 import (
 	"errors"
-	"io/fs"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -65,7 +65,7 @@ func (f *fence) doExisting(op func() error) error {
 	var missing error
 	f.do(func() error {
 		err := op()
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) {
 			missing, err = err, nil
 		}
 		return err
@@ -87,7 +87,23 @@ func (f *fence) open(op func() (vfs.File, error)) (vfs.File, error) {
 }
 
 func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.PathBase(name), markerPrefix) {
+		f.do(func() error { return f.syncDir(f.PathDir(name)) })
+	}
 	return f.open(func() (vfs.File, error) { return f.FS.Create(name, category) })
+}
+
+// markerPrefix begins the names of the files by whose existence Pebble says which manifest counts. It makes the
+// manifest and then the marker, and syncs their directory once, after both. A file system that does not keep the
+// order of entries could lose the manifest and keep the marker, so the directory is synced in between too.
+const markerPrefix = "marker."
+
+func (f *fence) syncDir(dir string) error {
+	d, err := f.FS.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (f *fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
