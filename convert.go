@@ -15,21 +15,43 @@ const (
 	byID                   // two schemas of one table: nested fields go by id, their names may have changed
 )
 
+// misfit tells why a field cannot become one of a table's: `column "a.item" is string, the table has int64`.
+type misfit struct {
+	path string // of the nested field that does not fit, "" for the column itself
+	text string
+}
+
+// in gives the same misfit as seen from one field further up.
+func (m *misfit) in(f arrow.Field) *misfit {
+	if m.path == "" {
+		return &misfit{f.Name, m.text}
+	}
+	return &misfit{f.Name + "." + m.path, m.text}
+}
+
+// column names the field of a column that does not fit.
+func (m *misfit) column(name string) string {
+	if m.path == "" {
+		return name
+	}
+	return name + "." + m.path
+}
+
 // convert says how values of one field become values of another, which is a table's and hence normalised. cast is
-// false if the bytes are the same; fault says why it cannot be, or is "".
-func convert(from, to arrow.Field, how matching) (cast bool, fault string) {
+// false if the bytes are the same; bad says why it cannot be.
+func convert(from, to arrow.Field, how matching) (cast bool, bad *misfit) {
 	if how == byID && from.Nullable && !to.Nullable {
-		return false, "it may be null by now"
+		return false, &misfit{text: "may be null by now"}
 	}
 	switch t := from.Type.(type) {
 	case *arrow.DictionaryType:
 		from.Type = t.ValueType
-		_, fault = convert(from, to, how)
-		return true, fault
+		_, bad = convert(from, to, how)
+		return true, bad
 	case *arrow.RunEndEncodedType:
 		from.Type = t.Encoded()
-		_, fault = convert(from, to, how)
-		return true, fault
+		_, bad = convert(from, to, how)
+		return true, bad
 	case arrow.ExtensionType:
 		from.Type = t.StorageType()
 		return convert(from, to, how)
@@ -37,9 +59,9 @@ func convert(from, to arrow.Field, how matching) (cast bool, fault string) {
 	switch shape := shapeOf(to.Type); {
 	case from.Type.ID() == arrow.NULL && to.Type.ID() != arrow.NULL:
 		if !to.Nullable {
-			return false, "it is null, and may not be"
+			return false, &misfit{text: "is null, and may not be"}
 		}
-		return true, ""
+		return true, nil
 	case shape == shapeFlat || shape != shapeOf(from.Type):
 		return convertFlat(from.Type, to.Type)
 	case shape == shapeStruct:
@@ -76,7 +98,7 @@ func shapeOf(dt arrow.DataType) shape {
 
 // convertElements converts lists and maps of one shape, whose fields go by their place: the names of elements, keys
 // and values mean nothing.
-func convertElements(from, to arrow.DataType, how matching) (cast bool, fault string) {
+func convertElements(from, to arrow.DataType, how matching) (cast bool, bad *misfit) {
 	switch t := to.(type) {
 	case *arrow.FixedSizeListType:
 		if from.(*arrow.FixedSizeListType).Len() != t.Len() {
@@ -90,20 +112,20 @@ func convertElements(from, to arrow.DataType, how matching) (cast bool, fault st
 	cast = from.ID() != to.ID()
 	inner := fieldsOf(from)
 	for i, f := range fieldsOf(to) {
-		innerCast, fault := convert(inner[i], f, how)
-		if fault != "" {
-			return false, nestedFault(f, fault)
+		innerCast, bad := convert(inner[i], f, how)
+		if bad != nil {
+			return false, bad.in(f)
 		}
 		cast = cast || innerCast
 	}
-	return cast, ""
+	return cast, nil
 }
 
 // convertStruct pairs the fields of two structs.
-func convertStruct(from, to arrow.DataType, how matching) (cast bool, fault string) {
-	sources, fault := structFields(from, how)
-	if fault != "" {
-		return false, fault
+func convertStruct(from, to arrow.DataType, how matching) (cast bool, bad *misfit) {
+	sources, bad := structFields(from, how)
+	if bad != nil {
+		return false, bad
 	}
 	fields := fieldsOf(to)
 	cast = len(sources) != len(fields)
@@ -115,23 +137,23 @@ func convertStruct(from, to arrow.DataType, how matching) (cast bool, fault stri
 		delete(sources, key)
 		switch {
 		case !ok && !f.Nullable:
-			return false, nestedFault(f, "it is missing, and may not be null")
+			return false, &misfit{f.Name, "is missing, and may not be null"}
 		case !ok:
 			cast = true
 			continue
 		}
-		inner, fault := convert(source.Field, f, how)
-		if fault != "" {
-			return false, nestedFault(f, fault)
+		inner, bad := convert(source.Field, f, how)
+		if bad != nil {
+			return false, bad.in(f)
 		}
 		cast = cast || inner || source.place != i
 	}
 	for _, f := range fieldsOf(from) {
 		if _, unknown := sources[structKey(f, how)]; unknown && how == byName {
-			return false, fmt.Sprintf("the table has no nested field %s%s", quote(f.Name), suggest(f.Name, names))
+			return false, &misfit{f.Name, "is not in the table" + suggest(f.Name, names)}
 		}
 	}
-	return cast, ""
+	return cast, nil
 }
 
 type structField struct {
@@ -139,16 +161,16 @@ type structField struct {
 	place int
 }
 
-func structFields(dt arrow.DataType, how matching) (fields map[string]structField, fault string) {
+func structFields(dt arrow.DataType, how matching) (fields map[string]structField, bad *misfit) {
 	fields = make(map[string]structField)
 	for i, f := range fieldsOf(dt) {
 		key := structKey(f, how)
 		if _, twice := fields[key]; twice {
-			return nil, fmt.Sprintf("nested field %s is there twice", quote(f.Name))
+			return nil, &misfit{f.Name, "is there twice"}
 		}
 		fields[key] = structField{f, i}
 	}
-	return fields, ""
+	return fields, nil
 }
 
 func structKey(f arrow.Field, how matching) string {
@@ -159,20 +181,16 @@ func structKey(f arrow.Field, how matching) string {
 	return id
 }
 
-func nestedFault(f arrow.Field, fault string) string {
-	return fmt.Sprintf("nested field %s: %s", quote(f.Name), fault)
+func mismatch(from, to arrow.DataType) *misfit {
+	return &misfit{text: fmt.Sprintf("is %s, the table has %s", shortType(from), shortType(to))}
 }
 
-func mismatch(from, to arrow.DataType) string {
-	return fmt.Sprintf("it is %s, the table has %s", shortType(from), shortType(to))
-}
-
-func convertFlat(from, to arrow.DataType) (cast bool, fault string) {
+func convertFlat(from, to arrow.DataType) (cast bool, bad *misfit) {
 	switch {
 	case sameBytes(from, to):
-		return false, ""
+		return false, nil
 	case widens(from, to):
-		return true, ""
+		return true, nil
 	}
 	return false, mismatch(from, to)
 }

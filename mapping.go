@@ -85,9 +85,9 @@ func MapColumns(stored, reader *Schema, cols []ColumnID) (*Mapping, error) {
 		}
 		mapped := MappedColumn{Source: stored.Index(id), Column: c}
 		if mapped.Source >= 0 {
-			cast, fault := convert(stored.columns[mapped.Source].Field, c.Field, byID)
-			if fault != "" {
-				faults.add("column %s: %s", quote(c.Field.Name), fault)
+			cast, bad := convert(stored.columns[mapped.Source].Field, c.Field, byID)
+			if bad != nil {
+				faults.add("column %s %s", quote(bad.column(c.Field.Name)), bad.text)
 			}
 			mapped.Cast = cast
 		} else if !c.Field.Nullable && c.Default == nil {
@@ -117,13 +117,13 @@ func MapInput(client *arrow.Schema, table *Schema) (*Mapping, error) {
 	for _, c := range table.columns {
 		mapped := MappedColumn{Source: -1, Column: c}
 		if i, ok := places[c.Field.Name]; ok {
-			cast, fault := convert(client.Field(i), c.Field, byName)
-			if fault != "" {
-				faults.add("column %s: %s", quote(c.Field.Name), fault)
+			cast, bad := convert(client.Field(i), c.Field, byName)
+			if bad != nil {
+				faults.add("column %s %s", quote(bad.column(c.Field.Name)), bad.text)
 			}
 			mapped.Source, mapped.Cast = i, cast
 		} else if !c.Field.Nullable && c.Default == nil {
-			faults.add("column %s is missing; it has no default and may not be null", quote(c.Field.Name))
+			faults.add("column %s is missing, has no default and may not be null", quote(c.Field.Name))
 		}
 		m.columns = append(m.columns, mapped)
 	}
@@ -144,7 +144,7 @@ func clientColumns(client *arrow.Schema, table *Schema, faults *faultList) map[s
 			if !faults.full() {
 				hint = suggest(f.Name, table.Names())
 			}
-			faults.add("the table has no column %s%s", quote(f.Name), hint)
+			faults.add("column %s is not in the table%s", quote(f.Name), hint)
 		}
 		places[f.Name] = i
 	}
