@@ -21,7 +21,8 @@
 //	may be found    |  old    |  old    |  zeros  |  new    |     sectors of 512 bytes: the last version or any earlier one
 //	or              |  old    |  new    |                         sizes: the new one, the old one or any between
 //
-// A rename is one step: both names change or neither does. Changes to different names of a directory are independent,
-// those to one name keep their order. After a failed sync nothing is known about what it should have covered, and no
-// later sync will make it durable, though reads still show it: so it is on Linux.
+// A rename is one step: both names change or neither does. Changes of one name keep their order; whether those of one
+// directory do is for the test to choose (CrashConfig.TearEntries): journaling file systems keep it, POSIX promises
+// nothing. After a failed sync nothing is known about what it should have covered, and no later sync will make it
+// durable, though reads still show it: so it is on Linux.
 package fs

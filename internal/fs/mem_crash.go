@@ -15,6 +15,11 @@ type CrashConfig struct {
 	Rand         *rand.Rand // needed unless KeepUnsynced is 0 or 100
 	KeepUnsynced int        // chance in percent that a thing that was not synced survives in its last version
 	TearSectors  bool       // each sector survives or not by itself; else a file keeps its first writes, none of them torn
+
+	// TearEntries makes each name of a directory survive or not by itself; else a directory keeps its first changes,
+	// as journaling file systems do. Pebble counts on that order when it creates a database, and only then: a crash
+	// may leave its marker without the manifest, which no later Open accepts.
+	TearEntries bool
 }
 
 // Clone returns the file system as it is after kill -9 of the process: all that was written is there, what was not
@@ -123,16 +128,34 @@ func (d dice) version(n int) int {
 }
 
 // entries decides which moves survive and returns the directories that look different from their durable entries.
-// Of the moves that share a name the first ones survive.
+// Of the changes that keep an order among themselves the first ones survive.
 func (d dice) entries(moves []*move) map[*node]map[string]*node {
-	changed := map[*node]map[string]*node{}
-	lost := map[key]bool{}
+	total := map[key]int{} // changes of each sequence
 	for _, v := range moves {
-		if v.touches(lost) || !d.keep() {
-			v.addTo(lost)
-			continue
+		for _, e := range v.entries {
+			total[d.sequence(e)]++
+		}
+	}
+	left := map[key]int{} // those that survive and are still to come
+	decide := func(k key) {
+		if n := total[k]; n > 0 {
+			total[k] = 0
+			left[k] = d.version(n)
+		}
+	}
+	changed := map[*node]map[string]*node{}
+	for _, v := range moves {
+		survives := true
+		for _, e := range v.entries {
+			decide(d.sequence(e))
+			survives = survives && left[d.sequence(e)] > 0
 		}
 		for _, e := range v.entries {
+			if !survives {
+				left[d.sequence(e)] = 0 // and with it all that follow
+				continue
+			}
+			left[d.sequence(e)]--
 			if changed[e.dir] == nil {
 				changed[e.dir] = maps.Clone(e.dir.durable)
 			}
@@ -140,6 +163,14 @@ func (d dice) entries(moves []*move) map[*node]map[string]*node {
 		}
 	}
 	return changed
+}
+
+// sequence names the changes that keep their order: those of one name, or of one directory.
+func (d dice) sequence(e entry) key {
+	if d.TearEntries {
+		return e.key()
+	}
+	return key{dir: e.dir}
 }
 
 // tree returns what is left of a node and of everything below it.

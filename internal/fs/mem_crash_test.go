@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -107,7 +108,7 @@ func TestEntriesAreIndependent(t *testing.T) {
 	must(t, m.Rename("/x", "/y"))
 	seen := map[string]int{}
 	for range 4000 {
-		c := m.CrashClone(CrashConfig{Rand: rng, KeepUnsynced: 50, TearSectors: true})
+		c := m.CrashClone(CrashConfig{Rand: rng, KeepUnsynced: 50, TearEntries: true})
 		names, err := c.List("/")
 		must(t, err)
 		slices.Sort(names)
@@ -137,26 +138,64 @@ func TestEntriesAreIndependent(t *testing.T) {
 	}
 }
 
+// TestEntriesInOrder collects what crashes leave of a journaling file system's directories.
+func TestEntriesInOrder(t *testing.T) {
+	rng := newRand(t)
+	m := NewMem()
+	must(t, MakeDirs(m, "/d"))
+	must(t, MakeDirs(m, "/e"))
+	for _, name := range []string{"/d/1", "/e/1", "/d/2", "/d/3", "/e/2"} {
+		must(t, mustCreate(t, m, name).Close())
+	}
+	must(t, m.Rename("/d/3", "/d/4"))
+	seen := map[string]int{}
+	for range 2000 {
+		c := m.CrashClone(CrashConfig{Rand: rng, KeepUnsynced: 30})
+		state := ""
+		for _, dir := range []string{"/d", "/e"} {
+			names, err := c.List(dir)
+			must(t, err)
+			slices.Sort(names)
+			state += dir + strings.Join(names, "")
+		}
+		seen[state]++
+	}
+	for _, d := range []string{"", "1", "12", "123", "124"} {
+		for _, e := range []string{"", "1", "12"} {
+			state := "/d" + d + "/e" + e
+			if seen[state] == 0 {
+				t.Errorf("state %s was never found", state)
+			}
+			delete(seen, state)
+		}
+	}
+	if len(seen) > 0 {
+		t.Errorf("impossible states were found: %v", seen)
+	}
+}
+
 func TestRenameBetweenDirectoriesIsOneStep(t *testing.T) {
 	rng := newRand(t)
-	for _, sync := range []string{"", "/d", "/e"} {
+	for sync, want := range map[string]map[string]bool{
+		"":   {"old -": true, "- old": true},
+		"/d": {"- old": true},
+		"/e": {"- old": true},
+	} {
 		m := NewMem()
 		must(t, MakeDirs(m, "/d"))
 		must(t, MakeDirs(m, "/e"))
-		must(t, WriteFile(m, "/d/f", nil))
+		must(t, WriteFile(m, "/d/f", []byte("old")))
 		must(t, m.Rename("/d/f", "/e/g"))
 		if sync != "" {
 			must(t, SyncDir(m, sync))
 		}
 		seen := map[string]bool{}
-		for range 50 {
-			c := m.CrashClone(CrashConfig{Rand: rng, KeepUnsynced: 50})
-			seen[content(t, c, "/d/f")+content(t, c, "/e/g")] = true
+		for range 100 {
+			c := m.CrashClone(CrashConfig{Rand: rng, KeepUnsynced: 50, TearEntries: rng.IntN(2) == 0})
+			seen[content(t, c, "/d/f")+" "+content(t, c, "/e/g")] = true
 		}
-		if !seen["-"] || len(seen) > 1 {
-			if sync != "" || len(seen) > 1 {
-				t.Errorf("after a sync of %q: %v", sync, seen)
-			}
+		if !maps.Equal(seen, want) {
+			t.Errorf("after a sync of %q: %v, want %v", sync, seen, want)
 		}
 	}
 }
@@ -520,7 +559,7 @@ func TestWriteFileIsOneStep(t *testing.T) {
 		}
 		steps++
 		for range 50 {
-			c := m.CrashClone(CrashConfig{Rand: rng, KeepUnsynced: 50, TearSectors: true})
+			c := m.CrashClone(CrashConfig{Rand: rng, KeepUnsynced: 50, TearSectors: true, TearEntries: true})
 			if got := content(t, c, "/d/f"); got != old && got != next {
 				t.Fatalf("after %s of %s: neither the old nor the new content", op, name)
 			}
