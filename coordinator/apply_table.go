@@ -20,7 +20,7 @@ func (c CreateTable) apply(s *State) (*change, error) {
 			ch.result = Result{Table: t}
 			return ch, nil
 		}
-		return nil, quiver.Errorf(quiver.TableExists, "it exists").On("table " + t.Path()).
+		return nil, quiver.Errorf(quiver.TableExists, "there is one already").On("table " + t.Path()).
 			Advise("choose another name, drop it, or set if_not_exists")
 	}
 	t, err := c.table(s)
