@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -143,9 +144,9 @@ func (p *projection) add(s *slot, a arrow.Array) error {
 		}
 		size := int64(len(data))
 		start := p.size
-		if p.from.codec != None {
+		if p.from.codec != None { // prefix and content in one part: no buffer straddles two
 			size += lengthPrefix
-			p.append(plainPrefix[:])
+			data = slices.Concat(plainPrefix[:], data)
 		}
 		p.spans = append(p.spans, span{start, size})
 		p.append(data)
