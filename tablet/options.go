@@ -14,7 +14,8 @@ import (
 type Options struct {
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
-	// Elect asks the coordinator for a leadership of the bucket with a higher epoch than every one before. Required.
+	// Elect asks the coordinator for a leadership of the bucket with a higher epoch than every one before. It is
+	// called while the bucket waits, and may call Reconcile. nil: a bucket that failed stays without a leader.
 	Elect func(ctx context.Context, id quiver.BucketID) (quiver.Epoch, error)
 	// Self is this server among the members of an in-sync set. Default: 0.
 	Self replica.Member
@@ -29,13 +30,10 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return o
-}
-
-// Validate names all faults of the options at once.
-func (o Options) Validate() error {
 	if o.Elect == nil {
-		return errors.New("tablet: option Elect is required")
+		o.Elect = func(context.Context, quiver.BucketID) (quiver.Epoch, error) {
+			return 0, errors.New("tablet: there is no coordinator")
+		}
 	}
-	return nil
+	return o
 }

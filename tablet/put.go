@@ -105,7 +105,7 @@ func (t *Tablet) knowWriter(ctx context.Context, l *leadership, id quiver.Writer
 		if err != nil {
 			return err
 		}
-		_, ok, err := other.WriterState(ctx, id)
+		_, ok, err := other.WriterSequence(ctx, id)
 		if err != nil {
 			return err
 		}

@@ -12,10 +12,13 @@ import (
 )
 
 // Stats is what a bucket holds.
-type Stats = arrowlog.Stats
-
-// WriterState is what a bucket knows of a writer.
-type WriterState = arrowlog.WriterState
+type Stats struct {
+	Rows     int64 // that can be read
+	Bytes    int64 // of the segment files
+	Earliest quiver.Offset
+	Latest   quiver.Offset // the high watermark, exclusive
+	Segments int
+}
 
 var _ scan.Source = (*Tablet)(nil)
 
@@ -94,17 +97,22 @@ func (t *Tablet) Stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	return l.log.Stats(), nil
+	s, err := l.log.Stats()
+	return Stats{
+		Rows: int64(s.HighWatermark - s.Start), Bytes: s.Bytes,
+		Earliest: s.Start, Latest: s.HighWatermark, Segments: s.Segments,
+	}, t.explain(err)
 }
 
-// WriterState tells what the bucket knows of a writer; ok is false if that is nothing.
-func (t *Tablet) WriterState(ctx context.Context, id quiver.WriterID) (state WriterState, ok bool, err error) {
+// WriterSequence tells the highest sequence of a writer that is durable in the bucket; ok is false if the bucket does
+// not know the writer (any more).
+func (t *Tablet) WriterSequence(ctx context.Context, id quiver.WriterID) (last quiver.Sequence, ok bool, err error) {
 	l, err := t.reader(ctx)
 	if err != nil {
-		return WriterState{}, false, err
+		return quiver.NoSequence, false, err
 	}
-	state, ok = l.log.WriterState(id)
-	return state, ok, nil
+	state, ok := l.log.WriterState(id)
+	return state.Sequence, ok, nil
 }
 
 // Subscribe lets the channel be sent to, without blocking, whenever the tablet has news: the high watermark moved,

@@ -52,10 +52,7 @@ func newTable(meta *quiver.Table) *table {
 
 // New makes a server that serves nothing until the first Reconcile. The disk stays the caller's, to be closed after
 // the server.
-func New(disk *arrowlog.Disk, o Options) (*Server, error) {
-	if err := o.Validate(); err != nil {
-		return nil, err
-	}
+func New(disk *arrowlog.Disk, o Options) *Server {
 	return &Server{
 		disk:    disk,
 		options: o.withDefaults(),
@@ -63,7 +60,7 @@ func New(disk *arrowlog.Disk, o Options) (*Server, error) {
 		tables:  make(map[quiver.TableID]*table),
 		dropped: make(map[quiver.TableID]bool),
 		opened:  make(map[*Tablet]quiver.Offset),
-	}, nil
+	}
 }
 
 // Tablet gives the tablet of a bucket. It opens nothing.

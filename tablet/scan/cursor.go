@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 
 	"github.com/quiverlog/quiver"
 )
@@ -13,6 +14,7 @@ type cursor struct {
 	table   *quiver.Table
 	src     Source
 	columns []int // what is read of the stored batches
+	logger  *slog.Logger
 
 	next      quiver.Offset // the first row not given yet
 	until     quiver.Offset
@@ -27,8 +29,12 @@ type cursor struct {
 	again   bool   // a reader was lost since the last row; the next loss is an error
 }
 
-func newCursor(table *quiver.Table, src Source, r Range, columns []int) *cursor {
-	return &cursor{table: table, src: src, columns: columns, next: r.From, until: r.Until, untilTime: r.UntilTime}
+func newCursor(spec *Spec, i int, columns []int, logger *slog.Logger) *cursor {
+	r := spec.Ranges[i]
+	return &cursor{
+		table: spec.Table, src: spec.Sources[i], columns: columns, logger: logger,
+		next: r.From, until: r.Until, untilTime: r.UntilTime,
+	}
 }
 
 // done says that the cursor has given all that it ever will.
@@ -184,6 +190,7 @@ func (c *cursor) lost(err error) error {
 		return err
 	}
 	c.again = true
+	c.logger.Info("a reader was lost, and is opened again", "bucket", subject(c.table, c.src.Bucket()), "offset", c.next, "error", err)
 	return nil
 }
 

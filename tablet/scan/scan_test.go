@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -197,7 +196,7 @@ func boundedScan(t *testing.T, rng *rand.Rand, table *quiver.Table, buckets []*b
 		left = rng.Int64N(3000)
 		spec.Limit = new(left)
 	}
-	s, err := New(spec, Options{})
+	s, err := Open(spec, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +291,7 @@ func scanAll(t *testing.T, table *quiver.Table, columns []Column, spec Spec, buc
 		t.Fatal(err)
 	}
 	spec.Table, spec.Sources, spec.Ranges, spec.Columns = table, sources(buckets), ranges, columns
-	s, err := New(spec, Options{})
+	s, err := Open(spec, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,5 +387,3 @@ func TestErrors(t *testing.T) {
 		})
 	}
 }
-
-var _ = context.Background

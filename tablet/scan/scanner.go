@@ -31,8 +31,8 @@ type Scanner struct {
 // chunksPerTurn is how many chunks a following scan takes from one bucket while others wait.
 const chunksPerTurn = 8
 
-// New prepares a scan. The ranges are read from and up to where Resolve put them.
-func New(spec Spec, o Options) (*Scanner, error) {
+// Open prepares a scan. The ranges are read from and up to where Resolve put them. Close ends it.
+func Open(spec Spec, o Options) (*Scanner, error) {
 	shape, err := newShape(spec.Table.Schema, spec.Columns)
 	if err != nil {
 		return nil, err
@@ -41,8 +41,8 @@ func New(spec Spec, o Options) (*Scanner, error) {
 	if spec.Limit != nil {
 		s.left = *spec.Limit
 	}
-	for i, src := range spec.Sources {
-		s.cursors = append(s.cursors, newCursor(spec.Table, src, spec.Ranges[i], shape.read))
+	for i := range spec.Sources {
+		s.cursors = append(s.cursors, newCursor(&s.spec, i, shape.read, s.options.Logger))
 	}
 	if spec.Follow {
 		s.news = make(chan struct{}, 1)

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/quiverlog/quiver"
@@ -33,6 +34,8 @@ const (
 type Options struct {
 	// Timer fires once after d; stop frees it. nil: the clock of the machine.
 	Timer func(d time.Duration) (fired <-chan time.Time, stop func())
+	// Logger hears of readers that were lost and opened again. nil: nobody does.
+	Logger *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
@@ -41,6 +44,9 @@ func (o Options) withDefaults() Options {
 			t := time.NewTimer(d)
 			return t.C, func() { t.Stop() }
 		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
 }
