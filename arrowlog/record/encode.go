@@ -108,7 +108,7 @@ func (b *Batch) inflate() (*Batch, error) {
 		size += n + padding(n)
 	}
 	out := newBatch(b.layout, b.rows, b.nodes, spans, None, nil)
-	out.producers = b.producers
+	out.views, out.producers = b.views, b.producers
 	if size == 0 {
 		out.setParts(nil)
 		return out, nil

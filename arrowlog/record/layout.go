@@ -261,7 +261,7 @@ func (b *layoutBuilder) shape(s *slot, t arrow.DataType) error {
 	}
 	switch t := t.(type) {
 	case *arrow.NullType:
-		s.kind = kindNull
+		s.kind, s.nullable = kindNull, true // whatever the field says: there is nothing else to send
 	case *arrow.BooleanType:
 		s.kind = kindBool
 	case *arrow.Date64Type:

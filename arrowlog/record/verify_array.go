@@ -52,9 +52,6 @@ func (g *gate) nulls(s *slot, n *node) error {
 		return s.malformed("%d of %d values of type null are null", n.nulls, n.length)
 	}
 	n.nulls = n.length
-	if n.nulls > 0 && !s.nullable {
-		return s.required(n.nulls)
-	}
 	return nil
 }
 
