@@ -166,8 +166,9 @@ func TestFollowEnds(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer s.Close()
-				time.AfterFunc(time.Millisecond, func() { b.put(randomRows(rng, 10, 100)...) })
-				time.AfterFunc(2*time.Millisecond, func() { b.put(randomRows(rng, 10, 102)...) })
+				now, later := randomRows(rng, 10, 100), randomRows(rng, 10, 102)
+				time.AfterFunc(time.Millisecond, func() { b.put(now...) })
+				time.AfterFunc(2*time.Millisecond, func() { b.put(later...) })
 				rows := int64(0)
 				for {
 					c, err := s.Next(t.Context())
