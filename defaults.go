@@ -191,11 +191,11 @@ func parseHalf(text []byte) (float16.Num, error) {
 	if err != nil {
 		return float16.Num{}, err
 	}
-	h := float16.New(float32(f))
-	if h.IsInf() && !math.IsInf(f, 0) {
+	const beyond = 65520 // what is less rounds to the largest, 65504
+	if math.Abs(f) >= beyond && !math.IsInf(f, 0) {
 		return float16.Num{}, fmt.Errorf("a number within the range of the type is expected")
 	}
-	return h, nil
+	return float16.New(float32(f)), nil
 }
 
 func parseBytes(text []byte, width int) ([]byte, error) {

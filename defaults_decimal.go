@@ -14,8 +14,8 @@ func parseUnscaled(text []byte, precision, scale int32) (*big.Int, error) {
 		return nil, err
 	}
 	digits, negative := strings.CutPrefix(s, "-")
-	whole, fraction, _ := strings.Cut(digits, ".")
-	if whole == "" || strings.Trim(whole, "0123456789") != "" || strings.Trim(fraction, "0123456789") != "" {
+	whole, fraction, point := strings.Cut(digits, ".")
+	if whole == "" || point && fraction == "" || strings.Trim(whole, "0123456789") != "" || strings.Trim(fraction, "0123456789") != "" {
 		return nil, fmt.Errorf("a decimal number such as \"12.50\" is expected")
 	}
 	fraction = strings.TrimRight(fraction, "0")

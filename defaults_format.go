@@ -3,6 +3,7 @@ package quiver
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/big"
 	"strconv"
@@ -13,14 +14,15 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/float16"
 )
 
-// fitsType says whether a value is one that ParseDefault could have given for the type.
+// fitsType says whether a value is one that ParseDefault could have given for the type: neither of another Go type,
+// nor out of range, nor with digits that are lost when it is written.
 func fitsType(dt arrow.DataType, value any) bool {
 	text, err := FormatDefault(dt, value)
 	if err != nil {
 		return false
 	}
-	_, err = ParseDefault(dt, text)
-	return err == nil
+	again, err := ParseDefault(dt, text)
+	return err == nil && fmt.Sprint(again) == fmt.Sprint(value)
 }
 
 // FormatDefault writes a value in the JSON that ParseDefault reads; nil gives null.

@@ -90,11 +90,14 @@ func inUnit[S int | int64](seconds S, nanos int, unit arrow.TimeUnit, text strin
 	if int64(nanos)%step != 0 || lostDigits(text) {
 		return 0, fmt.Errorf("it has more digits than the unit %s holds", unit)
 	}
-	s := int64(seconds)
-	if s > math.MaxInt64/perSecond-1 || s < math.MinInt64/perSecond {
+	s, fraction := int64(seconds), int64(nanos)/step
+	if s < 0 { // so that the least value is reached without going below it
+		s, fraction = s+1, fraction-perSecond
+	}
+	if s > 0 && s > (math.MaxInt64-fraction)/perSecond || s < 0 && s < (math.MinInt64-fraction)/perSecond {
 		return 0, fmt.Errorf("it is out of the range of the unit %s", unit)
 	}
-	return s*perSecond + int64(nanos)/step, nil
+	return s*perSecond + fraction, nil
 }
 
 // lostDigits says whether the text has a digit below the nanosecond that is not 0: package time drops those.

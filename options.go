@@ -205,7 +205,7 @@ func parseSizeOrNone(to *int64, text string) error {
 	}
 	n, err := ParseSize(text)
 	if err == nil && n < 1 {
-		err = fmt.Errorf("%s is not above 0; to keep everything, write none", quote(text))
+		err = fmt.Errorf("%s is not above 0 (to keep everything, write none)", quote(text))
 	}
 	if err != nil {
 		return err
