@@ -1,0 +1,127 @@
+package arrowlog
+
+import (
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/internal/buf"
+)
+
+// Reading some columns of large batches: the metadata tells which ranges of the body they take, and only those are
+// read. The metadata comes from the index file where there is one, many batches with one read, else from the segment.
+
+// blocks is the metadata of a run of batches.
+type blocks struct {
+	data *buf.Buf // of the index file; nil: it is read from the segment, batch by batch
+	at   []int    // where each entry's block starts in data
+	next int
+}
+
+func (b *blocks) drop() {
+	if b.data != nil {
+		b.data.Release()
+		b.data = nil
+	}
+}
+
+// loadBlocks reads the metadata of the run, if the segment has an index file.
+func (r *Reader) loadBlocks(run []entry) error {
+	x := r.seg.idx.Load()
+	if x == nil || x.blocks == nil {
+		return nil
+	}
+	i := find(x.entries, run[0].base)
+	if i+len(run) > len(x.entries) {
+		return nil
+	}
+	from := x.blocks[i]
+	last := i + len(run) - 1
+	until := x.blocks[last] + int64(x.entries[last].meta)
+	b := blocks{data: buf.Get(int(until - from))}
+	if err := r.readAt(b.data.Bytes(), from, indexSuffix); err != nil {
+		b.drop()
+		r.seg.doubtIndex()
+		return nil
+	}
+	for j := range run {
+		b.at = append(b.at, int(x.blocks[i+j]-from))
+	}
+	r.window.blocks = b
+	return nil
+}
+
+// get gives the metadata of the next batch: the index file's if it is right, else the segment's.
+func (b *blocks) get(r *Reader, e entry) ([]byte, error) {
+	if b.data != nil {
+		at := b.at[b.next]
+		b.next++
+		block := b.data.Bytes()[at : at+int(e.meta)]
+		if _, err := r.parse(e, block); err == nil {
+			return block, nil
+		}
+		r.seg.doubtIndex()
+	}
+	block := make([]byte, e.meta)
+	if err := r.readAt(block, e.pos, segmentSuffix); err != nil {
+		return nil, err
+	}
+	return block, nil
+}
+
+// nearRegions is the gap between two ranges up to which one read of both is cheaper than two.
+const nearRegions = 16 << 10
+
+// pickFromDisk reads the chosen columns of a batch.
+func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
+	regions, err := m.Regions(r.window.head.layout, r.cols)
+	if err != nil {
+		return nil, err
+	}
+	body := e.pos + int64(e.meta)
+	var read *buf.Buf // the current run of near regions
+	var at int64      // where it starts in the body
+	defer func() {
+		if read != nil {
+			read.Release()
+		}
+	}()
+	i := 0
+	return r.pick(m, func(region record.Region) (*buf.Buf, error) {
+		if read == nil || region.Until > at+int64(read.Len()) {
+			until := region.Until
+			for j := i + 1; j < len(regions) && regions[j].From-until <= nearRegions; j++ {
+				until = regions[j].Until
+			}
+			if read != nil {
+				read.Release()
+			}
+			read, at = buf.Get(int(until-region.From)), region.From
+			if err := r.readAt(read.Bytes(), body+at, segmentSuffix); err != nil {
+				return nil, err
+			}
+		}
+		i++
+		return read.Slice(int(region.From-at), int(region.Until-at)), nil
+	})
+}
+
+// pick makes the batch of the chosen columns from the ranges of the body that fetch gives.
+func (r *Reader) pick(m *record.Meta, fetch func(record.Region) (*buf.Buf, error)) (*record.Batch, error) {
+	layout := r.window.head.layout
+	regions, err := m.Regions(layout, r.cols)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]*buf.Buf, 0, len(regions))
+	defer func() {
+		for _, p := range parts {
+			p.Release()
+		}
+	}()
+	for _, region := range regions {
+		p, err := fetch(region)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+	}
+	return record.LoadColumns(layout, m, r.cols, parts)
+}

@@ -1,0 +1,215 @@
+package arrowlog
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/internal/fault"
+	"github.com/quiverlog/quiver/internal/fs"
+)
+
+// The points of making and closing segments.
+var (
+	pointMakeDirs      = fault.New("arrowlog.roll.before-dirs")
+	pointWriteState    = fault.New("arrowlog.roll.before-state")
+	pointCreateSegment = fault.New("arrowlog.roll.before-segment")
+	pointSyncSegment   = fault.New("arrowlog.roll.before-segment-sync")
+	pointRenameSegment = fault.New("arrowlog.roll.before-rename")
+	pointSyncRename    = fault.New("arrowlog.roll.before-rename-sync")
+	pointAfterRoll     = fault.New("arrowlog.roll.after")
+	pointTrim          = fault.New("arrowlog.roll.before-trim")
+	pointWriteIndex    = fault.New("arrowlog.index.before-write")
+	pointReadIndex     = fault.New("arrowlog.index.before-read")
+	pointRemoveSegment = fault.New("arrowlog.retention.before-remove")
+)
+
+// tail is the segment that is written to. It belongs to the holder of the log's role.
+//
+//	0        head        pos             zeroed                    size
+//	| Schema | batches... | zeros, written | zeros of an allocation |
+//
+// Small groups overwrite zeros that were written before: their fdatasync then changes no metadata of the file, which
+// makes it more than twice as fast. Large ones only have their blocks allocated ahead.
+type tail struct {
+	seg    *segment
+	head   *segmentHead
+	pos    int64 // where the next batch goes
+	zeroed int64 // zeros were written up to here, or batches
+	size   int64 // of the file
+	ahead  int64 // how many zeros are written ahead next time
+	first  int64 // timestamp of the first batch, 0 while there is none
+}
+
+const (
+	zeroAheadMin = 64 << 10
+	zeroAheadMax = 4 << 20
+	largeGroup   = 1 << 20  // groups from here on do not write zeros ahead
+	allocateStep = 16 << 20 // what they allocate ahead, at least
+)
+
+// aged tells whether the segment's first batch is older than the age.
+func (t *tail) aged(now int64, age time.Duration) bool {
+	return age >= 0 && t.first != 0 && now-t.first > age.Milliseconds()
+}
+
+// empty tells whether the segment has no batch yet.
+func (t *tail) empty() bool { return t.pos == t.head.size() }
+
+// zerosFor tells how many zeros are written behind a group of n bytes at pos.
+func (t *tail) zerosFor(n int64) int64 {
+	if n >= largeGroup || t.pos+n <= t.zeroed {
+		return 0
+	}
+	// A page boundary, so that no later zero shares a page with a batch.
+	end := (t.pos + n + t.ahead + pageSize - 1) &^ (pageSize - 1)
+	t.ahead = min(2*t.ahead, zeroAheadMax)
+	return end - (t.pos + n)
+}
+
+const pageSize = 4096
+
+// allocateFor makes room for a large group.
+func (t *tail) allocateFor(f fs.File, n int64) error {
+	if n < largeGroup || t.pos+n <= t.size {
+		return nil
+	}
+	length := max(t.pos+n-t.size, allocateStep)
+	if err := fs.Allocate(f, t.size, length); err != nil {
+		return err
+	}
+	t.setSize(t.size + length)
+	return nil
+}
+
+func (t *tail) setSize(n int64) {
+	t.size = max(t.size, n)
+	t.seg.bytes.Store(t.size)
+}
+
+// openTail makes the log's next segment, at its durable end, for batches of the schema. The caller holds the role and
+// has closed the one before.
+//
+// The state file comes first and is durable before the segment's name appears: a segment is always found with its
+// state, unless that was damaged later.
+func (l *Log) openTail(schema *quiver.Schema) error {
+	d := l.disk
+	if err := pointMakeDirs.Hit(); err != nil {
+		return err
+	}
+	if err := d.makeBucketDir(l.dir); err != nil {
+		return fmt.Errorf("make the directory: %w", err)
+	}
+	id := record.SegmentIdentity{Bucket: l.id, BaseOffset: l.fold.next, Schema: schema.ID(), Salt: d.options.Salt()}
+	message, err := record.EncodeSegmentSchema(schema, id)
+	if err != nil {
+		return err
+	}
+	s := newSegment(l, id.BaseOffset)
+	head, err := s.parseHead(message)
+	if err != nil {
+		return err
+	}
+	s.head.Store(head)
+	if err := pointWriteState.Hit(); err != nil {
+		return err
+	}
+	state := locked(l, func() []byte { return l.fold.encode(l.id, message) })
+	if err := d.writeFile(s.path(stateSuffix), state); err != nil {
+		return fmt.Errorf("write the state file: %w", err)
+	}
+	if err := s.create(message); err != nil {
+		return fmt.Errorf("make a segment: %w", err)
+	}
+	n := int64(len(message))
+	s.bytes.Store(n)
+	l.tail = &tail{seg: s, head: head, pos: n, zeroed: n, size: n, ahead: zeroAheadMin}
+	l.mu.Lock()
+	l.segments = append(l.segments[:len(l.segments):len(l.segments)], s)
+	l.entries, l.open = nil, true
+	l.mu.Unlock()
+	d.tend(l)
+	return pointAfterRoll.Hit()
+}
+
+// makeBucketDir makes the directory of a bucket.
+func (d *Disk) makeBucketDir(dir string) error {
+	d.dirsMu.Lock()
+	defer d.dirsMu.Unlock()
+	return d.failWrite(fs.MakeDirs(d.fsys, dir))
+}
+
+// create writes a new segment under a temporary name and gives it its own once it is whole.
+func (s *segment) create(message []byte) error {
+	d := s.log.disk
+	path := s.path(segmentSuffix)
+	temp := path + fs.TempSuffix
+	if err := pointCreateSegment.Hit(); err != nil {
+		return err
+	}
+	f, err := d.fsys.Create(temp, fs.Unspecified)
+	if err != nil {
+		return d.failWrite(err)
+	}
+	if err := s.fill(f, message); err != nil {
+		_ = f.Close()
+		_ = d.fsys.Remove(temp)
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return d.failWrite(err)
+	}
+	if err := pointRenameSegment.Hit(); err != nil {
+		return err
+	}
+	if err := d.fsys.Rename(temp, path); err != nil {
+		return d.failWrite(err)
+	}
+	if err := pointSyncRename.Hit(); err != nil {
+		return err
+	}
+	return d.syncDir(s.log.dir)
+}
+
+// fill writes the Schema message, durably.
+func (s *segment) fill(f fs.File, message []byte) error {
+	d := s.log.disk
+	if _, err := f.WriteAt(message, 0); err != nil {
+		return d.failWrite(err)
+	}
+	if err := pointSyncSegment.Hit(); err != nil {
+		return err
+	}
+	return d.failWrite(f.Sync())
+}
+
+// closeTail closes the segment that is written to. The next commit makes a new one.
+func (l *Log) closeTail() {
+	l.trim()
+	t := l.tail
+	x := &index{entries: l.entries, covered: t.pos}
+	t.seg.idx.Store(x)
+	l.disk.indexes.add(t.seg, x)
+	l.unindexed = append(l.unindexed, t.seg)
+	l.tail = nil
+	l.mu.Lock()
+	l.entries, l.open = nil, false
+	l.mu.Unlock()
+	l.disk.tend(l)
+}
+
+// trim cuts the zeros behind the last batch off. They are legal, so it does not matter if that fails.
+func (l *Log) trim() {
+	t := l.tail
+	if t.size == t.pos || pointTrim.Hit() != nil || l.disk.Fence() != nil {
+		return
+	}
+	if err := l.disk.fsys.Truncate(t.seg.path(segmentSuffix), t.pos); err != nil {
+		l.disk.logger.Warn("the zeros behind a segment's last batch could not be cut off",
+			"bucket", l.id.String(), "segment", int64(t.seg.base), "err", err)
+		return
+	}
+	t.size, t.zeroed = t.pos, t.pos
+	t.seg.bytes.Store(t.pos)
+}
