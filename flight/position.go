@@ -187,16 +187,35 @@ func (o *Offsets) decodeWord(v *jsonValue) error {
 	if v.isNull() {
 		return nil
 	}
+	keys, held := 0, (*jsonValue)(nil)
+	err := v.eachMember(func(m jsonValue) error {
+		keys++
+		if m.key == "offsets" {
+			held = &m
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case held == nil:
+		return o.decodeVector(v)
+	case keys > 1:
+		return held.fail("\"offsets\" stands alone").Advise(hintOffsets)
+	default:
+		return o.decodeVector(held)
+	}
+}
+
+const hintOffsets = `write {"0": n, "1": m}, on a partitioned table {"dt=2026-11-22": {"0": n}}`
+
+func (o *Offsets) decodeVector(v *jsonValue) error {
 	o.Buckets = BucketOffsets{}
 	err := v.eachMember(func(m jsonValue) error {
-		switch {
-		case m.key == "offsets":
-			return o.decodeHeld(v, &m)
-		case strings.Contains(m.key, "="):
+		if strings.Contains(m.key, "=") {
 			return o.decodePartition(&m)
-		default:
-			return decodeBucket(&m, o.Buckets)
 		}
+		return decodeBucket(&m, o.Buckets)
 	})
 	if err == nil && len(o.Partitions) > 0 {
 		if len(o.Buckets) > 0 {
@@ -205,20 +224,6 @@ func (o *Offsets) decodeWord(v *jsonValue) error {
 		o.Buckets = nil
 	}
 	return err
-}
-
-const hintOffsets = `write {"0": n, "1": m}, on a partitioned table {"dt=2026-11-22": {"0": n}}`
-
-// decodeHeld reads the vector inside a position, which has no other key.
-func (o *Offsets) decodeHeld(position, held *jsonValue) error {
-	count := 0
-	if err := position.eachMember(func(jsonValue) error { count++; return nil }); err != nil {
-		return err
-	}
-	if count != 1 || held.parent.key == "offsets" {
-		return held.fail("\"offsets\" stands alone").Advise(hintOffsets)
-	}
-	return o.decodeWord(held)
 }
 
 func (o *Offsets) decodePartition(v *jsonValue) error {

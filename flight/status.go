@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,10 +27,10 @@ const metaOutcome = "outcome"
 // Statuses travel in headers, and gRPC's C++ core, pyarrow's, takes 8 KiB of them, with every byte that is not ASCII
 // written as three and the whole status once more in base64. So what we send is bounded.
 const (
-	maxStatusText  = 1500
+	maxStatusText  = 1200
 	keepStatusTail = 400 // of a text cut short, its end stays: that is what a put tells is durable
-	maxMetaValue   = 200
-	maxMetaValues  = 16
+	maxMetaValue   = 120
+	maxMetaValues  = 10
 )
 
 var codeOfClass = map[quiver.Class]codes.Code{
@@ -88,10 +89,11 @@ func codeOf(e *quiver.Error) codes.Code {
 
 func statusMeta(e *quiver.Error) map[string]string {
 	meta := map[string]string{metaOutcome: e.Outcome.String()}
-	for key, value := range e.Meta {
+	for _, key := range slices.Sorted(maps.Keys(e.Meta)) {
 		if len(meta) == maxMetaValues {
 			break
 		}
+		value := e.Meta[key]
 		meta[key] = strings.ToValidUTF8(value[:min(len(value), maxMetaValue)], "")
 	}
 	return meta
