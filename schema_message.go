@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
+	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 )
 
 // Limits of a Schema message from a client. A flatbuffer may name one table from many places, so a few bytes can
@@ -24,7 +24,7 @@ var continuation = []byte{0xff, 0xff, 0xff, 0xff}
 // FormatSchemaMessage gives the IPC Schema message of a schema, with its prefix, as pyarrow's Schema.serialize does.
 func FormatSchemaMessage(s *arrow.Schema) []byte {
 	var b bytes.Buffer
-	if err := ipc.NewWriter(&b, ipc.WithSchema(s)).Close(); err != nil {
+	if err := aipc.NewWriter(&b, aipc.WithSchema(s)).Close(); err != nil {
 		panic("quiver: writing a schema to memory failed: " + err.Error())
 	}
 	endOfStream := append(bytes.Clone(continuation), 0, 0, 0, 0)
@@ -79,7 +79,7 @@ func readSchemaMessage(table []byte) (s *arrow.Schema, err error) {
 	framed = append(framed, continuation...)
 	framed = binary.LittleEndian.AppendUint32(framed, uint32(len(table)+padding))
 	framed = append(append(framed, table...), make([]byte, padding)...)
-	r, err := ipc.NewReader(bytes.NewReader(framed), ipc.WithEnsureNativeEndian(false))
+	r, err := aipc.NewReader(bytes.NewReader(framed), aipc.WithEnsureNativeEndian(false))
 	if err != nil {
 		return nil, err
 	}

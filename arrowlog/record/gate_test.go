@@ -10,7 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
+	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/quiverlog/quiver"
@@ -21,10 +21,10 @@ import (
 type rawMessage struct{ meta, body []byte }
 
 // streamOf is the messages of a stream that arrow-go writes: schema, dictionaries, batches.
-func streamOf(t testing.TB, s *arrow.Schema, recs []arrow.RecordBatch, options ...ipc.Option) []rawMessage {
+func streamOf(t testing.TB, s *arrow.Schema, recs []arrow.RecordBatch, options ...aipc.Option) []rawMessage {
 	t.Helper()
 	var out bytes.Buffer
-	w := ipc.NewWriter(&out, append(options, ipc.WithSchema(s))...)
+	w := aipc.NewWriter(&out, append(options, aipc.WithSchema(s))...)
 	for _, rec := range recs {
 		if err := w.Write(rec); err != nil {
 			t.Fatal(err)
@@ -82,11 +82,11 @@ func mustLayout(t testing.TB, s *arrow.Schema) *Layout {
 
 var codecs = []struct {
 	codec   Compression
-	options []ipc.Option
+	options []aipc.Option
 }{
 	{None, nil},
-	{LZ4, []ipc.Option{ipc.WithLZ4()}},
-	{Zstd, []ipc.Option{ipc.WithZstd()}},
+	{LZ4, []aipc.Option{aipc.WithLZ4()}},
+	{Zstd, []aipc.Option{aipc.WithZstd()}},
 }
 
 // What arrow-go writes passes, keeps its codec and decodes to the same rows.

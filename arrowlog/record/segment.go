@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
+	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/quiverlog/quiver"
@@ -166,7 +166,7 @@ func schemaMessage(s *arrow.Schema) (fb []byte, err error) {
 			err = quiver.Errorf(quiver.Internal, "schema message: %v", r)
 		}
 	}()
-	p := ipc.GetSchemaPayload(s, memory.DefaultAllocator)
+	p := aipc.GetSchemaPayload(s, memory.DefaultAllocator)
 	defer p.Release()
 	meta := p.Meta()
 	defer meta.Release()
@@ -188,7 +188,7 @@ func decodeSchema(fb []byte) (s *arrow.Schema, err error) {
 	putPrefix(stream)
 	stream = binary.LittleEndian.AppendUint32(stream, continuation)
 	stream = binary.LittleEndian.AppendUint32(stream, 0)
-	r, err := ipc.NewReader(bytes.NewReader(stream))
+	r, err := aipc.NewReader(bytes.NewReader(stream))
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,10 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/quiverlog/quiver"
-	"github.com/quiverlog/quiver/arrowlog"
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/flight"
 	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/tablet"
 )
 
 // receive takes the stream's messages until its end, then reads on and throws away what comes, so that a client
@@ -23,6 +22,7 @@ func (p *put) receive() {
 	r := receiver{put: p, previous: map[int32]quiver.Sequence{}}
 	r.in.Admit = r.admit
 	p.queue.close(r.run())
+	r.close()
 	r.in.Admit = func(int) error { return errDiscarded }
 	for {
 		var tooLarge *codec.TooLargeError
@@ -40,15 +40,16 @@ var errDiscarded = errors.New("the stream has failed")
 // receiver is the receiving side of a put: it knows the table and counts the stream's batches.
 type receiver struct {
 	*put
-	in       codec.In
-	charged  int64 // taken from the memory budget for the message at hand
-	command  *flight.PutCommand
-	order    *flight.PutStream
-	client   *arrow.Schema
-	table    *quiver.Table
-	input    *record.Input
-	route    router
-	previous map[int32]quiver.Sequence // by bucket: the sequence this stream sent there last
+	in           codec.In
+	charged      int64 // taken from the memory budget for the message at hand
+	command      *flight.PutCommand
+	order        *flight.PutStream
+	client       *arrow.Schema
+	dictionaries []int64 // the client's ids of them
+	table        *quiver.Table
+	input        *record.Input
+	route        router
+	previous     map[int32]quiver.Sequence // by bucket: the sequence this stream sent there last
 }
 
 // run receives until the stream ends or fails.
@@ -71,6 +72,14 @@ func (r *receiver) run() error {
 	}
 }
 
+// close gives back what the stream held.
+func (r *receiver) close() {
+	r.discharge()
+	if r.input != nil {
+		r.input.Close()
+	}
+}
+
 // open takes the first message: the descriptor and the schema.
 func (r *receiver) open() error {
 	err := codec.Recv(r.stream, &r.in)
@@ -84,8 +93,8 @@ func (r *receiver) open() error {
 		return err
 	}
 	r.order = r.command.Stream()
-	if r.client, err = flight.ParseSchema(r.in.Header); err != nil {
-		return err
+	if r.client, r.dictionaries, err = record.ParseSchema(r.in.Header); err != nil {
+		return r.about(err)
 	}
 	r.table, err = r.service.table(r.command.Table, r.command.TableID)
 	if r.mayCreate(err) {
@@ -124,7 +133,7 @@ func (r *receiver) openTable() error {
 	if err != nil {
 		return err
 	}
-	r.input, err = record.NewInput(r.client, r.table.Schema, layout, r.service.limits)
+	r.input, err = record.NewInput(r.client, r.dictionaries, r.table.Schema, layout, r.service.limits)
 	if err != nil {
 		return r.about(err)
 	}
@@ -159,13 +168,14 @@ func (r *receiver) message() error {
 			return err
 		}
 	}
-	switch kind := record.KindOf(r.in.Header); kind {
+	switch record.KindOf(r.in.Header) {
 	case record.KindDictionary:
 		return r.about(r.input.Dictionary(r.in.Header, r.in.Body))
 	case record.KindBatch:
 		return r.about(r.batch())
 	default:
-		return quiver.Errorf(quiver.MalformedBatch, "a message is %s, not a record batch", kind).On("table " + r.table.Path())
+		return r.about(quiver.Errorf(quiver.MalformedBatch, "a message in the middle of the stream holds no record batch").
+			Advise("open a new stream for another schema"))
 	}
 }
 
@@ -237,8 +247,8 @@ func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
 }
 
 // origin says where a batch comes from, for the rules of repeats and order.
-func (r *receiver) origin(batch *record.Batch, order flight.BatchOrder, bucket int32) arrowlog.Origin {
-	origin := arrowlog.Origin{
+func (r *receiver) origin(batch *record.Batch, order flight.BatchOrder, bucket int32) tablet.Origin {
+	origin := tablet.Origin{
 		Writer: order.Writer, WriterEpoch: order.Epoch, Sequence: order.Sequence, Previous: quiver.NoSequence,
 		ExpectOffset: order.ExpectOffset, Rows: int64(batch.Rows()),
 	}
@@ -260,9 +270,7 @@ func (r *receiver) admit(bytes int) error {
 	if int64(bytes) > r.service.options.MaxMessage {
 		return &codec.TooLargeError{What: "data_body", Size: bytes, Limit: int(r.service.options.MaxMessage)}
 	}
-	ctx, cancel := context.WithCancel(r.ctx)
-	defer cancel()
-	if err := r.service.memory.Acquire(ctx, int64(bytes)); err != nil {
+	if err := r.service.memory.Acquire(r.ctx, int64(bytes)); err != nil {
 		return err
 	}
 	r.charged = int64(bytes)
