@@ -45,7 +45,7 @@ func (c Elect) apply(s *State) (*change, error) {
 // nextEpoch takes an epoch that no leader ever had.
 func (c *change) nextEpoch() (quiver.Epoch, error) {
 	if c.head.Epoch == math.MaxInt32 {
-		return 0, quiver.Errorf(quiver.Internal, "leader epochs are used up: %d were given", c.head.Epoch)
+		return 0, quiver.Errorf(quiver.Internal, "leader epochs are used up: %d were given", c.head.Epoch).WithOutcome(quiver.NotDone)
 	}
 	c.head.Epoch++
 	return c.head.Epoch, nil

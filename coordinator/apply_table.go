@@ -39,7 +39,7 @@ func (c CreateTable) table(s *State) (*quiver.Table, error) {
 		return nil, quiver.Errorf(quiver.BadCommand, "comment: it is not UTF-8").On("table " + c.Database + "." + c.Name)
 	}
 	if s.NextTable == math.MaxUint64 {
-		return nil, quiver.Errorf(quiver.Internal, "table ids are used up")
+		return nil, quiver.Errorf(quiver.Internal, "table ids are used up").WithOutcome(quiver.NotDone)
 	}
 	return c.TableSpec.Table(s.NextTable, c.Now)
 }

@@ -82,7 +82,7 @@ func (c InitWriter) findByID(s *State) (*writer, error) {
 func (ch *change) grant(c InitWriter) error {
 	id := ch.head.NextWriter
 	if id >= quiver.NoWriter-1 {
-		return quiver.Errorf(quiver.Internal, "writer ids are used up")
+		return quiver.Errorf(quiver.Internal, "writer ids are used up").WithOutcome(quiver.NotDone)
 	}
 	ch.head.NextWriter++
 	ch.create(idKey(writerPrefix, id), writerRecord{Raised: c.Now, Name: c.Name, Principal: c.Principal})
@@ -94,7 +94,7 @@ func (ch *change) grant(c InitWriter) error {
 func (ch *change) raise(w *writer, now int64) error {
 	if w.Epoch == math.MaxInt32 {
 		return quiver.Errorf(quiver.Internal, "its epochs are used up").On(fmt.Sprintf("writer %d", w.ID)).
-			Advise("get a new id with writer.init")
+			WithOutcome(quiver.NotDone).Advise("get a new id with writer.init")
 	}
 	grant := quiver.WriterGrant{ID: w.ID, Epoch: w.Epoch + 1, Raised: max(now, w.Raised)}
 	ch.put(idKey(writerPrefix, w.ID), writerRecord{

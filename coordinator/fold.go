@@ -34,7 +34,7 @@ func Load(ctx context.Context, store metastore.Store) (*State, error) {
 
 // damaged is the error of a key that cannot be understood.
 func damaged(key string, err error) error {
-	return quiver.Errorf(quiver.Internal, "%v", err).On("metadata key " + key).During("coordinator.load").Because(err).
+	return quiver.Errorf(quiver.Internal, "%v", err).On("metadata key " + key).During("coordinator.load").Because(err).WithOutcome(quiver.NotDone).
 		Advise("the metadata was damaged, or written by a newer program: start that one, or restore a copy of the directory")
 }
 
