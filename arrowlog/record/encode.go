@@ -88,6 +88,25 @@ func (b *Batch) deflate(codec Compression) *Batch {
 	return out
 }
 
+// Recompress is the batch with its buffers compressed by the codec, producers kept: itself, with one more reference,
+// if they are already.
+func (b *Batch) Recompress(codec Compression) (*Batch, error) {
+	if b.codec == codec {
+		return b.Retain(), nil
+	}
+	out, err := b.inflate()
+	if err != nil {
+		return nil, err
+	}
+	if codec != None {
+		plain := out
+		out = plain.deflate(codec)
+		plain.Release()
+	}
+	out.producers = b.producers
+	return out, nil
+}
+
 // compressedAlign rounds up to 8: compressed buffers are never used in place, so they need no more.
 func compressedAlign(n int64) int64 { return (n + 7) &^ 7 }
 
