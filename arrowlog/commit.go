@@ -104,6 +104,7 @@ type group struct {
 	high    quiver.Offset
 	schema  *quiver.Schema
 	layout  *record.Layout
+	codec   *record.Compression // nil: merged batches stay as they are
 }
 
 func (g *group) release() { release(g.batches) }
@@ -148,7 +149,8 @@ func (l *Log) take() (g *group, roll bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := l.queue[0]
-	g = &group{from: first.from, epoch: l.epoch, high: l.high, schema: l.config.Schema, layout: l.layout}
+	g = &group{from: first.from, epoch: l.epoch, high: l.high, schema: l.config.Schema, layout: l.layout,
+		codec: l.config.Compression}
 	limit := int64(l.disk.options.GroupBytes)
 	t := l.tail
 	switch {
@@ -218,7 +220,7 @@ func (l *Log) merge(g *group) error {
 			g.batches = append(g.batches, run...)
 			return nil
 		}
-		b, err := record.Merge(g.layout, run)
+		b, err := mergeRun(g, run)
 		release(run)
 		if err == nil {
 			g.batches = append(g.batches, b)
@@ -242,6 +244,16 @@ func (l *Log) merge(g *group) error {
 		}
 	}
 	return flush()
+}
+
+// mergeRun makes one batch of several, in the compression that the table asks for.
+func mergeRun(g *group, run []*record.Batch) (*record.Batch, error) {
+	b, err := record.Merge(g.layout, run)
+	if err != nil || g.codec == nil {
+		return b, err
+	}
+	defer b.Release()
+	return b.Recompress(*g.codec)
 }
 
 // stamp fills in what only the leader knows, in order.
