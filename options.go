@@ -46,8 +46,8 @@ var optionTable = []option{
 	{"min-isr", "1", "copies that must have a row before it is acknowledged", func(o *Options, s string) error { return parseOnly(&o.MinISR, s, 1) }},
 	{"retention.time", "7d", "how long rows are kept, or none", func(o *Options, s string) error { return parseDurationOrNone(&o.RetentionTime, s) }},
 	{"retention.bytes", "none", "how much is kept of each bucket", func(o *Options, s string) error { return parseSizeOrNone(&o.RetentionBytes, s) }},
-	{"retention.local.time", "none", "as retention.time, on the servers once it is tiered", nil},
-	{"retention.local.bytes", "none", "as retention.bytes, on the servers once it is tiered", nil},
+	{"retention.local.time", "", "as retention.time, on the servers once it is tiered", nil},
+	{"retention.local.bytes", "", "as retention.bytes, on the servers once it is tiered", nil},
 	{"segment.bytes", "256MiB", "when a segment is closed, by size", func(o *Options, s string) error { return parseSegmentBytes(&o.SegmentBytes, s) }},
 	{"segment.age", "1h", "when a segment is closed, by age", func(o *Options, s string) error { return parseDuration(&o.SegmentAge, s) }},
 	{"writer.expiry", "7d", "how long a silent writer is remembered", func(o *Options, s string) error { return parseDuration(&o.WriterExpiry, s) }},
@@ -120,7 +120,7 @@ func (o *Options) apply(name, text string) error {
 		return fmt.Errorf("option %s is not supported by this version", quote(name))
 	case i < 0:
 		return fmt.Errorf("there is no option %s%s", quote(name), suggest(name, optionNames()))
-	case text == optionTable[i].usual:
+	case text == optionTable[i].usual, o.isTotal(name, text):
 		return nil
 	case optionTable[i].apply == nil:
 		return fmt.Errorf("option %s: this version supports %s only, not %s", name, usualText(optionTable[i].usual), quote(text))
@@ -129,6 +129,12 @@ func (o *Options) apply(name, text string) error {
 		return fmt.Errorf("option %s: %w", name, err)
 	}
 	return nil
+}
+
+// isTotal says that a local retention is that of the whole table, which is its default.
+func (o *Options) isTotal(name, text string) bool {
+	rest, local := strings.CutPrefix(name, "retention.local.")
+	return local && text == o.All()["retention."+rest]
 }
 
 func usualText(usual string) string {
