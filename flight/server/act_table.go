@@ -11,8 +11,8 @@ func (s *Service) databaseList(_ context.Context, body []byte, answer func(any) 
 	if _, err := flight.ParseAction[flight.DatabaseList](body); err != nil {
 		return err
 	}
-	for _, name := range s.coordinator.Databases() {
-		if err := answer(flight.DatabaseRow{Database: name}); err != nil {
+	for _, database := range s.coordinator.Databases() {
+		if err := answer(flight.DatabaseRow{Database: database.Name, Comment: database.Comment}); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (s *Service) bucketStats(ctx context.Context, table *quiver.Table, bucket i
 		return flight.StatsRow{}, err
 	}
 	return flight.StatsRow{
-		Bucket: &bucket, Rows: stats.Rows, Bytes: stats.Bytes, Earliest: &stats.Earliest, Latest: &stats.Latest,
-		Segments: int64(stats.Segments),
+		Bucket: &bucket, Rows: stats.Rows, Bytes: stats.Bytes,
+		Earliest: &stats.Earliest, Latest: &stats.Latest, Segments: int64(stats.Segments),
 	}, nil
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
@@ -54,7 +55,7 @@ func (s *Service) ListFlights(c *afl.Criteria, stream afl.FlightService_ListFlig
 		return err
 	}
 	for _, table := range s.coordinator.Tables("") {
-		if !criteria.Match(table) {
+		if criteria.Database != "" && criteria.Database != table.Database || !strings.HasPrefix(table.Path(), criteria.Prefix) {
 			continue
 		}
 		descriptor := tableDescriptor(table)
@@ -178,22 +179,22 @@ func (s *Service) endpoint(r *reading, ranges []scan.Range) *afl.FlightEndpoint 
 	return endpoint
 }
 
-// size adds up the rows of the ranges, and what they take on disk in proportion.
+// size adds up the rows of the ranges, and what their batches take in the log.
 func (s *Service) size(ctx context.Context, r *reading) (rows, bytes int64, err error) {
-	for i, part := range r.spec.Ranges {
+	for _, part := range r.spec.Ranges {
 		if part.Until == scan.NoEnd {
 			return -1, -1, nil
 		}
-		n := int64(part.Until - part.From)
-		rows += n
-		if n == 0 {
-			continue
-		}
-		b, err := s.tablets.Bytes(ctx, quiver.BucketID{Table: r.table.ID, Bucket: r.spec.Sources[i].Bucket()}, part.From, part.Until)
+		t, err := s.tablets.Tablet(quiver.BucketID{Table: r.table.ID, Bucket: part.Bucket})
 		if err != nil {
 			return 0, 0, err
 		}
-		bytes += b
+		n, err := t.Size(ctx, part.From, part.Until)
+		if err != nil {
+			return 0, 0, err
+		}
+		rows += int64(part.Until - part.From)
+		bytes += n
 	}
 	return rows, bytes, nil
 }

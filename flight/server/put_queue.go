@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	"github.com/quiverlog/quiver"
-	"github.com/quiverlog/quiver/arrowlog"
 	"github.com/quiverlog/quiver/tablet"
 )
 
@@ -14,9 +13,9 @@ type staged struct {
 	sequence quiver.Sequence // NoSequence if the stream is not sequenced
 	tablet   *tablet.Tablet  // nil: no row reached a bucket (a batch without rows, a flush)
 	bucket   int32
-	place    arrowlog.Staged // where the rows lie
-	bytes    int64           // taken from the memory budget until this is settled
-	flush    []byte          // the JSON value to echo; nil: this is a batch
+	place    tablet.Staged // where the rows lie
+	bytes    int64         // taken from the memory budget until this is settled
+	flush    []byte        // the JSON value to echo; nil: this is a batch
 }
 
 // putQueue hands staged batches from the goroutine that receives to the one that settles, in order.
