@@ -8,6 +8,7 @@ import (
 // Class groups reasons by what a transport and a caller make of them. flight/status.go maps classes to gRPC codes.
 type Class int8
 
+// The classes. Each has one gRPC code, and every reason one class.
 const (
 	ClassInvalid         Class = iota // the request is wrong in itself; gRPC InvalidArgument
 	ClassNotFound                     // what it names does not exist; NotFound

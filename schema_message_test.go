@@ -83,7 +83,7 @@ func TestDamagedSchemaMessages(t *testing.T) {
 
 // TestSchemaBombs has small messages that unfold to something huge: tables and strings named from many places.
 func TestSchemaBombs(t *testing.T) {
-	levels := arrow.DataType(arrow.PrimitiveTypes.Int8)
+	levels := arrow.PrimitiveTypes.Int8
 	for range 40 {
 		levels = arrow.StructOf(arrow.Field{Name: "l", Type: levels}, arrow.Field{Name: "r", Type: arrow.PrimitiveTypes.Int8})
 	}
@@ -103,7 +103,7 @@ func TestSchemaBombs(t *testing.T) {
 	if s, err := ParseSchemaMessage(messageWithBody(0)); err != nil || s.NumFields() != 0 {
 		t.Fatal(s, err)
 	}
-	chain := arrow.DataType(arrow.PrimitiveTypes.Int8)
+	chain := arrow.PrimitiveTypes.Int8
 	for range 1000 {
 		chain = arrow.ListOf(chain)
 	}

@@ -142,7 +142,7 @@ func TestSchemaLimits(t *testing.T) {
 		return arrow.NewSchema(fields, nil)
 	}
 	deep := func(n int) arrow.DataType {
-		var dt arrow.DataType = arrow.PrimitiveTypes.Int8
+		dt := arrow.PrimitiveTypes.Int8
 		for range n {
 			dt = arrow.ListOf(dt)
 		}

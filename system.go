@@ -59,6 +59,7 @@ func IsReserved(column string) bool {
 // dictionary it is served with.
 type ChangeType int8
 
+// The change types. Their numbers are stored and never change.
 const (
 	Append       ChangeType = iota // "+A": a row of a log table
 	Insert                         // "+I": a key that was not there
