@@ -144,7 +144,7 @@ func with[E any](s []E, i int, replace bool, e E) []E {
 		s[i] = e
 		return s
 	}
-	grown := make([]E, 0, len(s)+1+len(s)/8)
+	grown := make([]E, 0, len(s)+1)
 	grown = append(append(grown, s[:i]...), e)
 	return append(grown, s[i:]...)
 }

@@ -1,0 +1,146 @@
+package coordinator
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"testing"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/coordinator/metastore"
+	"github.com/quiverlog/quiver/internal/fs"
+)
+
+func openStore(t *testing.T, disk fs.FS) metastore.Store {
+	t.Helper()
+	store, err := metastore.OpenEmbedded(disk, "/data/meta", metastore.EmbeddedOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+func (p *promises) clone() *promises {
+	c := *p
+	c.buckets, c.tables, c.writers = maps.Clone(p.buckets), maps.Clone(p.tables), maps.Clone(p.writers)
+	return &c
+}
+
+// wreck is a copy of the disk as a crash may leave it, with what had been answered, and told to the servers, by then.
+type wreck struct {
+	disk     *fs.Mem
+	promises *promises
+}
+
+// TestCrashes crashes after every change to the disk, as kill -9 and as a loss of the machine, and starts again on what
+// is left: nothing that was answered or told is lost, and no id and no epoch is given a second time.
+func TestCrashes(t *testing.T) {
+	r := seeded(t)
+	var mu sync.Mutex // the database has goroutines of its own
+	var wrecks []wreck
+	p := newPromises()
+	mem := fs.NewMem()
+	disk := fs.Record(mem, func(op fs.Op, _ string) {
+		if !op.Changes() || op == fs.OpLock {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, m := range []*fs.Mem{
+			mem.Clone(), mem.CrashClone(fs.CrashConfig{}),
+			mem.CrashClone(fs.CrashConfig{Rand: r, KeepUnsynced: 50, TearSectors: true}),
+		} {
+			wrecks = append(wrecks, wreck{m, p.clone()})
+		}
+	})
+	commands := []Command{
+		InitWriter{Name: "loader"},
+		CreateTable{TableSpec: spec("a")},
+		InitWriter{},
+		DropTable{Database: "default", Name: "a"},
+		CreateTable{TableSpec: spec("a")},
+		Elect{Bucket: quiver.BucketID{Table: 2}},
+		PurgeTombstone{Table: 1},
+		InitWriter{Name: "loader"},
+	}
+	locked := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
+	for range 2 {
+		store := openStore(t, disk)
+		c := open(t, store, Options{Reconcile: func(_ context.Context, d quiver.Desired) error {
+			locked(func() { p.desired(t, d) })
+			return nil
+		}})
+		for _, command := range commands {
+			result, err := c.do(context.Background(), command)
+			if err == nil {
+				locked(func() { p.answered(t, command, result) })
+			} else if quiver.OutcomeOf(err) != quiver.NotDone {
+				t.Fatal(err)
+			}
+		}
+		_ = c.Close()
+		_ = store.Close()
+	}
+	t.Logf("%d crashes", len(wrecks))
+	for _, w := range wrecks {
+		w.restart(t)
+	}
+}
+
+// restart opens what a crash left. All promises go on to hold, and the next answers add to them.
+func (w wreck) restart(t *testing.T) {
+	t.Helper()
+	store := openStore(t, w.disk)
+	defer func() { _ = store.Close() }()
+	w.promises.lossy = true
+	known := len(w.promises.buckets)
+	c := open(t, store, Options{Reconcile: func(_ context.Context, d quiver.Desired) error {
+		for _, a := range d.Assignments {
+			if last, led := w.promises.buckets[a.Bucket]; led && a.Epoch <= last {
+				t.Fatalf("bucket %v is led with epoch %d once more", a.Bucket, a.Epoch)
+			}
+		}
+		w.promises.desired(t, d)
+		return nil
+	}})
+	defer func() { _ = c.Close() }()
+	if known > len(w.promises.buckets) {
+		t.Fatal("buckets are lost")
+	}
+	c.options.Reconcile = func(_ context.Context, d quiver.Desired) error { w.promises.desired(t, d); return nil }
+	w.stillThere(t, c)
+	for _, command := range []Command{
+		InitWriter{}, InitWriter{Name: "loader"}, CreateTable{TableSpec: spec("after")},
+	} {
+		result, err := c.do(context.Background(), command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.promises.answered(t, command, result)
+	}
+}
+
+// stillThere checks that tables and writers that were answered are known, or dropped by a later command.
+func (w wreck) stillThere(t *testing.T, c *Coordinator) {
+	t.Helper()
+	for id := range w.promises.tables {
+		if c.state.NextTable <= id {
+			t.Fatalf("table %d was forgotten", id)
+		}
+	}
+	for id, epoch := range w.promises.writers {
+		i, found := findWriter(c.state.writers, id)
+		if !found || c.state.writers[i].Epoch < epoch {
+			t.Fatalf("writer %d of epoch %d was forgotten", id, epoch)
+		}
+	}
+	newest := quiver.TableID(0)
+	for id := range w.promises.tables {
+		newest = max(newest, id)
+	}
+	_, dropped := findTombstone(c.state.dropped, newest)
+	if newest > 0 && c.state.tableByID(newest) == nil && !dropped && newest > 2 {
+		t.Fatalf("table %d is gone without a tombstone", newest)
+	}
+}
