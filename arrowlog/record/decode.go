@@ -106,8 +106,11 @@ func (d *decoder) array(s *slot) (*array.Data, error) {
 	if s.kind == kindNull {
 		return array.NewData(s.typ, int(n.length), []*memory.Buffer{nil}, nil, int(n.length), 0), nil
 	}
-	if s.numBuffers() > 0 {
+	switch {
+	case s.numBuffers() > 0:
 		buffers = append(buffers, d.validity(n))
+	case s.kind == kindRunEnd:
+		buffers = append(buffers, nil) // arrow-go counts the bitmap that such an array does not have
 	}
 	for len(buffers) < s.numBuffers() {
 		buffers = append(buffers, d.next())
