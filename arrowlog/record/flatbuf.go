@@ -15,7 +15,6 @@ type fbTable struct {
 	pos    int // where the table starts
 	vtable int
 	fields int // that the vtable has
-	size   int // of the table
 }
 
 // u16 reads at a place that is known to be within bounds.
@@ -60,8 +59,7 @@ func (f *flatbuf) table(at int) fbTable {
 	}
 	t := fbTable{pos: at, vtable: int(vtable)}
 	size := f.u16(t.vtable)
-	t.size = f.u16(t.vtable + 2)
-	if size < 4 || size&1 != 0 || size > len(f.b)-t.vtable || t.size < 4 || t.size > len(f.b)-at {
+	if size < 4 || size&1 != 0 || size > len(f.b)-t.vtable {
 		f.refuse()
 		return fbTable{}
 	}
@@ -69,7 +67,8 @@ func (f *flatbuf) table(at int) fbTable {
 	return t
 }
 
-// field is where the i-th field of the table stands, 0 if it is absent.
+// field is where the i-th field of the table stands, 0 if it is absent. The table's own size is no bound: the Go
+// builder shares vtables between tables of different sizes.
 func (f *flatbuf) field(t fbTable, i, size int) int {
 	if i >= t.fields {
 		return 0
@@ -78,7 +77,7 @@ func (f *flatbuf) field(t fbTable, i, size int) int {
 	if off == 0 {
 		return 0
 	}
-	if off < 4 || off > t.size-size {
+	if off < 4 || off > len(f.b)-t.pos-size {
 		f.refuse()
 		return 0
 	}
