@@ -221,3 +221,65 @@ func TestGoldenSegmentInPyarrow(t *testing.T) {
 		t.Fatal(out)
 	}
 }
+
+// The same for what is taken of client layouts, and stored plain.
+func TestTakenOfClientsIsValidInPyarrow(t *testing.T) {
+	python := pythonOf(t)
+	dir := t.TempDir()
+	taken := 0
+	seeded(t, 60, func(t *testing.T, r *rand.Rand) {
+		rec := clientRecord(r)
+		defer rec.Release()
+		table, l := mustTable(t, rec.Schema())
+		msgs := streamOf(t, rec.Schema(), []arrow.RecordBatch{rec}, pick(r, codecs).options...)
+		w := newSegment(t, table, SegmentIdentity{Bucket: testBucket, Salt: r.Uint64()})
+		for range 100 {
+			b, err := throughInput(r, rec.Schema(), table, l, msgs)
+			if err != nil {
+				switch quiver.ReasonOf(err) {
+				case quiver.MalformedBatch, quiver.SchemaMismatch, quiver.BatchTooLarge:
+				default:
+					t.Fatalf("mutant: %v", err)
+				}
+				continue
+			}
+			checkShape(t, b)
+			taken++
+			w.add(b, Stamp{Epoch: 1})
+			b.Release()
+		}
+		name := strconv.FormatUint(r.Uint64(), 16) + ".arrows"
+		if err := os.WriteFile(filepath.Join(dir, name), w.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	out := pyarrowChecks(t, python, dir)
+	if !strings.Contains(out, strconv.Itoa(taken)+" batches valid") {
+		t.Fatalf("%d mutants taken, pyarrow says: %s", taken, out)
+	}
+	t.Logf("%d mutants taken", taken)
+}
+
+// throughInput puts the messages of a stream, one of them mutated, through the gate of a put.
+func throughInput(r *rand.Rand, s *arrow.Schema, table *quiver.Schema, l *Layout, msgs []rawMessage) (*Batch, error) {
+	in, err := NewInput(s, nil, table, l, fuzzLimits)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	msgs = append([]rawMessage(nil), msgs[1:]...)
+	at := r.IntN(len(msgs))
+	msgs[at] = mutated(r, msgs[at])
+	for _, m := range msgs[:len(msgs)-1] {
+		body := staged(m.body)
+		err := in.Dictionary(m.meta, body)
+		body.Release()
+		if err != nil {
+			return nil, err
+		}
+	}
+	last := msgs[len(msgs)-1]
+	body := staged(last.body)
+	defer body.Release()
+	return in.Batch(last.meta, body)
+}
