@@ -85,6 +85,15 @@ func decode(t testing.TB, b *Batch) arrow.RecordBatch {
 // mustBeSound checks what every batch of ours promises of its body.
 func mustBeSound(t *testing.T, what string, b *Batch) {
 	t.Helper()
+	align := int64(bodyAlign)
+	if b.codec != None {
+		align = 8
+	}
+	mustBeAligned(t, what, b, align)
+}
+
+func mustBeAligned(t *testing.T, what string, b *Batch, align int64) {
+	t.Helper()
 	var size, end int64
 	for _, p := range b.parts {
 		size += int64(len(p))
@@ -94,7 +103,7 @@ func mustBeSound(t *testing.T, what string, b *Batch) {
 	}
 	body := slices.Concat(b.parts...)
 	for i, s := range b.buffers {
-		if s.off < end || s.off%8 != 0 || b.codec == None && s.off%bodyAlign != 0 {
+		if s.off < end || s.off%align != 0 {
 			t.Fatalf("%s: buffer %d at %d, the one before it ends at %d", what, i, s.off, end)
 		}
 		for _, c := range body[end:s.off] {

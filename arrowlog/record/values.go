@@ -14,12 +14,13 @@ import (
 //	binary, list, map   validity, offsets, bytes (binary)
 //	struct, fixed list  validity
 //
-// and its children follow the slot's. An array without nulls may have no validity.
+// (for others see kind) and its children follow the slot's. An array without nulls may have no validity.
 type values struct {
 	off      int // of the first value, within the buffers (children have their own)
 	length   int
 	nulls    int // of the length values; unknownNulls: count them
 	buffers  [3][]byte
+	views    [][]byte // data buffers of an array of views
 	children []values
 }
 
@@ -46,7 +47,7 @@ func (v *values) countNulls() int {
 	case len(v.buffers[0]) == 0:
 		return 0
 	}
-	return v.length - countBits(v.buffers[0], v.off, v.length)
+	return v.length - countOnes(v.buffers[0], v.off, v.length)
 }
 
 // isNull says whether value i is null.
@@ -92,35 +93,70 @@ func valuesOf(data arrow.ArrayData) values {
 	return v
 }
 
-// column is the i-th column of a batch whose body is not compressed, as memory that the batch keeps alive.
+// column is the i-th column of a batch whose body is not compressed, as memory that the batch keeps alive. The layout
+// must be a stored one.
 func (b *Batch) column(i int) values {
 	at := b.layout.places[i]
-	return b.walk(&b.layout.slots[i], &at)
+	w := walker{b: b, node: at.node, buffer: at.buffer}
+	return w.array(&b.layout.slots[i])
 }
 
-// walk reads the array of the slot at the place, and moves the place behind it and its children.
-func (b *Batch) walk(s *slot, at *place) values {
-	n := b.nodes[at.node]
+// walker reads the arrays of a batch that is not compressed, one behind the other.
+type walker struct {
+	b      *Batch
+	node   int
+	buffer int
+	view   int // arrays of views so far
+}
+
+// array reads the next array, which is the slot's, and its children.
+func (w *walker) array(s *slot) values {
+	n := w.b.nodes[w.node]
+	w.node++
 	v := values{length: int(n.length), nulls: int(n.nulls)}
-	at.node++
 	for i := range s.numBuffers() {
-		v.buffers[i] = b.buffer(at.buffer)
-		at.buffer++
+		v.buffers[i] = w.next()
 	}
 	if v.nulls == 0 && s.kind != kindNull {
 		v.buffers[0] = nil
 	}
+	if s.kind == kindView {
+		v.views = make([][]byte, w.b.views[w.view])
+		for i := range v.views {
+			v.views[i] = w.next()
+		}
+		w.view++
+	}
 	if len(s.children) > 0 {
 		v.children = make([]values, len(s.children))
 		for i := range s.children {
-			v.children[i] = b.walk(&s.children[i], at)
+			v.children[i] = w.array(&s.children[i])
 		}
 	}
 	return v
 }
 
-// countBits counts the ones among n bits from bit off on.
-func countBits(bitmap []byte, off, n int) int {
+func (w *walker) next() []byte {
+	data := w.b.buffer(w.buffer)
+	w.buffer++
+	return data
+}
+
+// skip moves over the next array and its children.
+func (w *walker) skip(s *slot) {
+	w.node++
+	w.buffer += s.numBuffers()
+	if s.kind == kindView {
+		w.buffer += w.b.views[w.view]
+		w.view++
+	}
+	for i := range s.children {
+		w.skip(&s.children[i])
+	}
+}
+
+// countOnes counts the ones among n bits from bit off on.
+func countOnes(bitmap []byte, off, n int) int {
 	count := 0
 	for n > 0 && off&7 != 0 {
 		count += int(bitmap[off>>3] >> (off & 7) & 1)
