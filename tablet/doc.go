@@ -29,7 +29,7 @@
 //
 // # Locks
 //
-// In this order: Tablet.opening, Tablet.mu, what the log locks itself. Server.mu and writers.mu are taken for moments
-// and never while one waits for I/O; writers.mu is held across log.Stage, which does none. Elect is called under
-// Tablet.opening alone, and may call Reconcile, which never waits for that.
+// In this order: Tablet.opening, Server.mu, Tablet.mu, what the log locks itself. Server.mu and Tablet.mu are held for
+// moments and never across I/O. writers.mu is held across log.Stage, which does none; under it nothing but the log's
+// own locks is taken. Elect is called under Tablet.opening alone, and may call Reconcile, which never waits for that.
 package tablet

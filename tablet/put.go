@@ -135,21 +135,15 @@ func (t *Tablet) settle(ctx context.Context, l *leadership, until quiver.Offset)
 	return nil
 }
 
-// explain names the table in an error, and says that it was dropped if it was: whatever a log that is gone answered,
-// that is why.
+// explain names the table in an error of the log, which knows ids only. Of a table that is gone that is the reason,
+// whatever the log answered.
 func (t *Tablet) explain(err error) error {
-	if err == nil {
-		return nil
-	}
 	var e *quiver.Error
-	if !errors.As(err, &e) {
+	if err == nil || !errors.As(err, &e) {
 		return err
 	}
 	if gone := t.table.gone.Load(); gone != nil && e.Reason != gone.Reason {
-		return gone.As(e.Outcome).Because(err)
+		return gone.WithOutcome(e.Outcome).Because(err)
 	}
-	if e.Subject == "" || e.Subject == t.id.String() {
-		return e.On(t.subject())
-	}
-	return err
+	return e.On(t.subject())
 }

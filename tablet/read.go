@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
@@ -77,7 +78,7 @@ func (r *reader) Next() (*record.Batch, error) {
 	return b, err
 }
 
-func (r *reader) Close() error { return r.log.Close() }
+func (r *reader) Close() { r.log.Close() }
 
 // DeleteBefore makes the log start at the offset, which must not be above the high watermark.
 func (t *Tablet) DeleteBefore(ctx context.Context, before quiver.Offset) error {
@@ -89,6 +90,25 @@ func (t *Tablet) DeleteBefore(ctx context.Context, before quiver.Offset) error {
 		return scan.OutOfRange(t.Table(), t.id.Bucket, before, scan.Offsets{Start: start, HighWatermark: high})
 	}
 	return t.explain(l.log.DeleteBefore(before))
+}
+
+// retain deletes the segments that retention lets go. It looks only where it need not open anything.
+func (t *Tablet) retain(now time.Time) {
+	l, o := t.leading.Load(), t.Table().Options
+	olderThan := int64(0)
+	if o.RetentionTime > 0 {
+		olderThan = now.Add(-o.RetentionTime).UnixMilli()
+	}
+	if olderThan == 0 && o.RetentionBytes == 0 || l.log.Failed() != nil {
+		return
+	}
+	point, err := l.log.RetentionPoint(olderThan, o.RetentionBytes)
+	if err == nil && point > l.log.Start() {
+		err = l.log.DeleteBefore(point)
+	}
+	if err != nil {
+		t.server.options.Logger.Error("delete what retention lets go, to be tried again", "bucket", t.id.String(), "error", err)
+	}
 }
 
 // Stats tells what the bucket holds.
@@ -156,4 +176,14 @@ func (t *Tablet) wake() {
 		default:
 		}
 	}
+}
+
+// Size is what the batches that hold rows of [from, until) take in the log, in bytes.
+func (t *Tablet) Size(ctx context.Context, from, until quiver.Offset) (int64, error) {
+	l, err := t.reader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	bytes, err := l.log.Size(from, until)
+	return bytes, t.explain(err)
 }

@@ -20,6 +20,7 @@ type Server struct {
 	options  Options
 	writers  writers
 	draining atomic.Bool
+	rounds   int // of maintenance; used by Run alone
 
 	// reconciling orders calls of Reconcile; mu guards what follows, for moments.
 	reconciling sync.Mutex
@@ -125,34 +126,41 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Maintain is one round of Run.
 func (s *Server) Maintain(ctx context.Context) {
-	if err := s.disk.Maintain(s.options.Now()); err != nil {
+	now := s.options.Now()
+	if err := s.disk.Maintain(now); err != nil {
 		s.options.Logger.Error("maintain the disk", "error", err)
 	}
-	s.settle(ctx)
+	for _, t := range s.settleLate() {
+		if l := t.leading.Load(); l != nil && l.log.Failed() == nil {
+			_ = t.settle(ctx, l, l.log.End()) // a log that failed shows it at its next use
+		}
+	}
 	s.removeDropped()
+	if s.rounds++; s.rounds%retentionRounds == 0 {
+		for _, t := range s.openTablets() {
+			t.retain(now)
+		}
+	}
 }
 
-// settle syncs what was staged more than a round ago and is still not durable: its producer went away before it
-// waited, and nobody else came.
-func (s *Server) settle(ctx context.Context) {
+// retentionRounds is how many rounds of maintenance lie between two looks at what retention lets go.
+const retentionRounds = 60
+
+// settleLate moves the high watermark of puts that nobody waited for but somebody else committed, and gives the
+// tablets where something was staged more than a round ago and is still not durable.
+func (s *Server) settleLate() (late []*Tablet) {
 	s.mu.Lock()
-	var late []*Tablet
+	defer s.mu.Unlock()
 	for t, before := range s.opened {
 		l := t.leading.Load()
-		if l == nil {
-			continue
-		}
-		if l.log.Durable() < before {
+		if durable := l.log.Durable(); durable < before {
 			late = append(late, t)
+		} else if durable > l.log.HighWatermark() {
+			t.advance(l)
 		}
 		s.opened[t] = l.log.End()
 	}
-	s.mu.Unlock()
-	for _, t := range late {
-		if l := t.leading.Load(); l != nil && l.log.Failed() == nil {
-			_ = t.settle(ctx, l, l.log.End()) // a failed log shows at its next use
-		}
-	}
+	return late
 }
 
 // Close drains the server: from now on everything is refused with SERVER_DRAINING, waiting readers are woken to find

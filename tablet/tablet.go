@@ -226,7 +226,7 @@ func logConfig(meta *quiver.Table) arrowlog.LogConfig {
 		SegmentAge:   meta.Options.SegmentAge,
 		WriterExpiry: meta.Options.WriterExpiry,
 	}
-	if codec, ok := record.ParseCompression(meta.Options.Compression); ok {
+	if codec, err := record.ParseCompression(meta.Options.Compression); err == nil { // else "as-sent"
 		c.Compression = &codec
 	}
 	return c

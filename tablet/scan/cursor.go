@@ -206,7 +206,7 @@ func (c *cursor) rest() {
 // close closes the reader.
 func (c *cursor) close() {
 	if c.reader != nil {
-		_ = c.reader.Close() // nothing was written, nothing can be lost
+		c.reader.Close()
 		c.reader = nil
 	}
 }

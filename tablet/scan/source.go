@@ -34,5 +34,5 @@ type Offsets struct {
 // The first and the last may stick out of the range that was asked for. Next ends with io.EOF.
 type Reader interface {
 	Next() (*record.Batch, error)
-	Close() error
+	Close()
 }

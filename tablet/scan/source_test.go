@@ -223,14 +223,13 @@ func (r *bucketReader) Next() (*record.Batch, error) {
 	return record.LoadColumns(r.b.layout, meta, r.columns, parts)
 }
 
-func (r *bucketReader) Close() error {
+func (r *bucketReader) Close() {
 	if !r.closed {
 		r.closed = true
 		r.b.mu.Lock()
 		r.b.open--
 		r.b.mu.Unlock()
 	}
-	return nil
 }
 
 // recordOf is the rows as an Arrow record.
