@@ -130,7 +130,7 @@ func parseCommand(cmd []byte) (*Descriptor, error) {
 // commandKind finds the key that tells what a command asks for: "table", "put" or "lookup".
 func commandKind(root *jsonValue) (string, error) {
 	kind := ""
-	err := root.eachMember(func(m jsonValue) error {
+	err := root.eachMember(func(m *jsonValue) error {
 		switch m.key {
 		case "table", "put", "lookup":
 			if kind != "" {

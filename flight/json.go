@@ -123,32 +123,42 @@ func skipString(text []byte, i int) int {
 
 // skipValue returns the index behind the value that starts at i, in well-formed text.
 func skipValue(text []byte, i int) int {
-	depth := 0
-	for i < len(text) {
-		switch text[i] {
-		case '"':
-			i = skipString(text, i)
-		case '{', '[':
-			depth++
-			i++
-		case '}', ']':
-			depth--
-			i++
-		default: // a number or a word, or something between values
-			for i++; i < len(text) && strings.IndexByte(delimiters, text[i]) < 0; i++ {
-			}
-		}
-		if depth == 0 {
-			return i
-		}
+	switch text[i] {
+	case '"':
+		return skipString(text, i)
+	case '{', '[':
+		return skipNested(text, i)
+	}
+	for i < len(text) && !endsScalar[text[i]] {
+		i++
 	}
 	return i
 }
 
-const delimiters = "\"{}[],: \t\r\n"
+// skipNested returns the index behind the object or array that starts at i.
+func skipNested(text []byte, i int) int {
+	for depth := 0; i < len(text); {
+		switch text[i] {
+		case '"':
+			i = skipString(text, i)
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+		i++
+	}
+	return i
+}
+
+// endsScalar marks the bytes that end a number or a word.
+var endsScalar = [256]bool{',': true, '}': true, ']': true, ' ': true, '\t': true, '\r': true, '\n': true}
 
 func skipSpace(text []byte, i int) int {
-	for i < len(text) && strings.IndexByte(" \t\r\n", text[i]) >= 0 {
+	for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n') {
 		i++
 	}
 	return i
@@ -158,13 +168,12 @@ func skipSpace(text []byte, i int) int {
 func (v *jsonValue) checkKeys() error {
 	switch v.raw[0] {
 	case '"':
-		_, err := v.str()
-		return err
+		return v.checkText()
 	case '[':
-		return v.eachItem(func(item jsonValue) error { return item.checkKeys() })
+		return v.eachItem((*jsonValue).checkKeys)
 	case '{':
 		var keys []string
-		err := v.eachMember(func(m jsonValue) error {
+		err := v.eachMember(func(m *jsonValue) error {
 			keys = append(keys, m.key)
 			return m.checkKeys()
 		})
@@ -181,21 +190,24 @@ func (v *jsonValue) checkKeys() error {
 	return nil
 }
 
-// eachMember calls do for the members of an object in their order, and stops at the first error.
-func (v *jsonValue) eachMember(do func(member jsonValue) error) error {
+// eachMember calls do for the members of an object in their order, and stops at the first error. The member is only
+// lent: do copies what it keeps.
+func (v *jsonValue) eachMember(do func(member *jsonValue) error) error {
 	if !v.isObject() {
 		return v.wrongType("an object")
 	}
+	member, name := new(jsonValue), new(jsonValue)
 	for i := skipSpace(v.raw, 1); v.raw[i] != '}'; {
 		end := skipString(v.raw, i)
-		name := jsonValue{raw: v.raw[i:end], reason: v.reason, parent: v.parent, key: v.key, index: v.index}
+		*name = jsonValue{raw: v.raw[i:end], reason: v.reason, parent: v.parent, key: v.key, index: v.index}
 		key, err := name.str()
 		if err != nil {
 			return err
 		}
 		i = skipSpace(v.raw, skipSpace(v.raw, end)+1) // behind the colon
 		end = skipValue(v.raw, i)
-		if err := do(jsonValue{raw: v.raw[i:end], reason: v.reason, parent: v, key: key}); err != nil {
+		*member = jsonValue{raw: v.raw[i:end], reason: v.reason, parent: v, key: key}
+		if err := do(member); err != nil {
 			return err
 		}
 		if i = skipSpace(v.raw, end); v.raw[i] == ',' {
@@ -205,15 +217,16 @@ func (v *jsonValue) eachMember(do func(member jsonValue) error) error {
 	return nil
 }
 
-// eachItem calls do for the items of an array in their order, and stops at the first error.
-func (v *jsonValue) eachItem(do func(item jsonValue) error) error {
+// eachItem calls do for the items of an array in their order, and stops at the first error. The item is only lent.
+func (v *jsonValue) eachItem(do func(item *jsonValue) error) error {
 	if v.raw[0] != '[' {
 		return v.wrongType("an array")
 	}
-	index := 0
+	index, item := 0, new(jsonValue)
 	for i := skipSpace(v.raw, 1); v.raw[i] != ']'; index++ {
 		end := skipValue(v.raw, i)
-		if err := do(jsonValue{raw: v.raw[i:end], reason: v.reason, parent: v, index: index}); err != nil {
+		*item = jsonValue{raw: v.raw[i:end], reason: v.reason, parent: v, index: index}
+		if err := do(item); err != nil {
 			return err
 		}
 		if i = skipSpace(v.raw, end); v.raw[i] == ',' {
@@ -231,14 +244,22 @@ func (v *jsonValue) str() (string, error) {
 	if bytes.IndexByte(v.raw, '\\') < 0 {
 		return string(v.raw[1 : len(v.raw)-1]), nil
 	}
-	if hasLoneSurrogate(v.raw) {
-		return "", v.fail("holds half of a surrogate pair")
+	if err := v.checkText(); err != nil {
+		return "", err
 	}
 	var s string
 	if err := json.Unmarshal(v.raw, &s); err != nil {
 		return "", v.fail("%v", err)
 	}
 	return s, nil
+}
+
+// checkText refuses a string that is no Unicode.
+func (v *jsonValue) checkText() error {
+	if bytes.IndexByte(v.raw, '\\') >= 0 && hasLoneSurrogate(v.raw) {
+		return v.fail("holds half of a surrogate pair")
+	}
+	return nil
 }
 
 func hasLoneSurrogate(raw []byte) bool {
@@ -438,7 +459,7 @@ var rawMessageType = reflect.TypeFor[json.RawMessage]()
 func (v *jsonValue) intoSlice(to reflect.Value) error {
 	slice := reflect.MakeSlice(to.Type(), 0, 4) // never nil: [] is not the same as no key
 	zero := reflect.Zero(to.Type().Elem())
-	err := v.eachItem(func(item jsonValue) error {
+	err := v.eachItem(func(item *jsonValue) error {
 		if item.isNull() {
 			return item.fail("null is no value here")
 		}
@@ -451,7 +472,7 @@ func (v *jsonValue) intoSlice(to reflect.Value) error {
 
 func (v *jsonValue) intoMap(to reflect.Value) error {
 	m := reflect.MakeMap(to.Type())
-	err := v.eachMember(func(member jsonValue) error {
+	err := v.eachMember(func(member *jsonValue) error {
 		item := reflect.New(to.Type().Elem()).Elem()
 		if err := member.into(item); err != nil {
 			return err
@@ -465,7 +486,7 @@ func (v *jsonValue) intoMap(to reflect.Value) error {
 
 func (v *jsonValue) intoStruct(to reflect.Value) error {
 	form := formOf(to.Type())
-	return v.eachMember(func(member jsonValue) error {
+	return v.eachMember(func(member *jsonValue) error {
 		field, ok := form.index[member.key]
 		if !ok {
 			return v.unknownKey(member.key, form.keys)

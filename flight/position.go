@@ -14,6 +14,7 @@ import (
 // PositionKind tells the forms of a Position apart.
 type PositionKind int8
 
+// The forms of a position.
 const (
 	NotGiven    PositionKind = iota // no key: the default of its place
 	Earliest                        // "earliest": the first row still there
@@ -74,21 +75,21 @@ func (p *Position) decodeName(v *jsonValue) error {
 
 func (p *Position) decodeObject(v *jsonValue) error {
 	count := 0
-	err := v.eachMember(func(m jsonValue) error {
+	err := v.eachMember(func(m *jsonValue) error {
 		count++
 		switch m.key {
 		case "offset":
 			p.Kind = AtOffset
-			return decodeOffset(&m, &p.Offset)
+			return decodeOffset(m, &p.Offset)
 		case "offsets":
 			p.Kind = AtOffsets
-			return p.Offsets.decodeWord(&m)
+			return p.Offsets.decodeWord(m)
 		case "timestamp":
 			p.Kind = AtTimestamp
-			return decodeTimestamp(&m, &p.Timestamp)
+			return decodeTimestamp(m, &p.Timestamp)
 		case "cursor":
 			p.Kind = AtCursor
-			return decodeCursor(&m, &p.Cursor)
+			return decodeCursor(m, &p.Cursor)
 		default:
 			return v.unknownKey(m.key, positionKeys)
 		}
@@ -188,10 +189,10 @@ func (o *Offsets) decodeWord(v *jsonValue) error {
 		return nil
 	}
 	keys, held := 0, (*jsonValue)(nil)
-	err := v.eachMember(func(m jsonValue) error {
+	err := v.eachMember(func(m *jsonValue) error {
 		keys++
 		if m.key == "offsets" {
-			held = &m
+			held = new(*m)
 		}
 		return nil
 	})
@@ -211,11 +212,11 @@ const hintOffsets = `write {"0": n, "1": m}, on a partitioned table {"dt=2026-11
 
 func (o *Offsets) decodeVector(v *jsonValue) error {
 	o.Buckets = BucketOffsets{}
-	err := v.eachMember(func(m jsonValue) error {
+	err := v.eachMember(func(m *jsonValue) error {
 		if strings.Contains(m.key, "=") {
-			return o.decodePartition(&m)
+			return o.decodePartition(m)
 		}
-		return decodeBucket(&m, o.Buckets)
+		return decodeBucket(m, o.Buckets)
 	})
 	if err == nil && len(o.Partitions) > 0 {
 		if len(o.Buckets) > 0 {
@@ -228,9 +229,9 @@ func (o *Offsets) decodeVector(v *jsonValue) error {
 
 func (o *Offsets) decodePartition(v *jsonValue) error {
 	p := PartitionOffsets{Buckets: BucketOffsets{}}
-	err := v.eachMember(func(m jsonValue) error {
+	err := v.eachMember(func(m *jsonValue) error {
 		if m.key != "id" {
-			return decodeBucket(&m, p.Buckets)
+			return decodeBucket(m, p.Buckets)
 		}
 		id, err := m.unsigned(64)
 		p.ID = new(quiver.PartitionID(id))

@@ -142,7 +142,7 @@ func ParseFlush(metadata []byte) ([]byte, error) {
 		return nil, err
 	}
 	var flush []byte
-	err = root.eachMember(func(m jsonValue) error {
+	err = root.eachMember(func(m *jsonValue) error {
 		if m.key != "flush" {
 			return root.unknownKey(m.key, []string{"flush"})
 		}

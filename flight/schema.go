@@ -10,10 +10,10 @@ import (
 // A schema travels in two forms: FlightData.data_header holds the bare Message flatbuffer; SchemaResult.schema,
 // FlightInfo.schema and the base64 of table.create hold it framed, as an IPC stream begins:
 //
-//	ff ff ff ff   continuation; missing in streams older than Arrow 0.15
-//	int32         length of the message and its padding
-//	message       flatbuffer, zero-padded to a multiple of 8
-//	ff ff ff ff 00 00 00 00   end of stream; optional
+//	ffffffff            continuation; missing in streams older than Arrow 0.15
+//	int32               length of the message and its padding
+//	message             flatbuffer, zero-padded to a multiple of 8
+//	ffffffff 00000000   end of stream; optional
 const (
 	continuation  = 0xffffffff
 	schemaPadding = 8
