@@ -43,16 +43,16 @@ func writeAll(parts [][]byte, off int64, write func(parts [][]byte, off int64) (
 			return io.ErrShortWrite
 		}
 		off += int64(n)
-		skip := 0
-		if parts, skip = advance(parts, n); skip == 0 {
-			continue
+		left, skip := advance(parts, n)
+		if skip > 0 { // the rest of that part goes alone, because the caller's list must not change
+			rest := left[0][skip:]
+			if err := writeAll([][]byte{rest}, off, write); err != nil {
+				return err
+			}
+			off += int64(len(rest))
+			left = left[1:]
 		}
-		// The rest of a part goes alone, because the caller's list must not change.
-		if err := writeAll([][]byte{parts[0][skip:]}, off, write); err != nil {
-			return err
-		}
-		off += int64(len(parts[0]) - skip)
-		parts = parts[1:]
+		parts = left
 	}
 }
 

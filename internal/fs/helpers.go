@@ -126,7 +126,15 @@ func ReadFile(fsys FS, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // nothing was written
+	data, err := readAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return data, nil
+}
+
+// readAll returns the content that an open file has now.
+func readAll(f File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -136,7 +144,7 @@ func ReadFile(fsys FS, path string) ([]byte, error) {
 		return data, nil
 	}
 	if n, err := f.ReadAt(data, 0); n < len(data) {
-		return nil, fmt.Errorf("read %s: %d of %d bytes: %w", path, n, len(data), err)
+		return nil, fmt.Errorf("%d of %d bytes: %w", n, len(data), err)
 	}
 	return data, nil
 }
