@@ -233,7 +233,7 @@ func (s *PutStream) sequence(given *quiver.Sequence) error {
 		return quiver.Errorf(quiver.BadCommand, "writer %d puts a batch without a sequence", *s.command.WriterID).
 			Advise(`give "sequence" in the command or with the first batch, or leave writer_id out`)
 	case given != nil && *given != s.next:
-		return quiver.Errorf(quiver.OutOfOrderSequence, "sequence %d follows %d in this stream; sequences rise by one", *given, s.next-1).
+		return quiver.Errorf(quiver.OutOfOrderSequence, "sequence %d comes where %d is next; within a stream sequences rise by one", *given, s.next).
 			Advise("go on from the first batch that was not acknowledged, in order")
 	}
 	return nil

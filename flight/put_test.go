@@ -20,18 +20,18 @@ func TestPutStreams(t *testing.T) {
 		{"sequenced by the command", `{"put":"t","writer_id":17,"writer_epoch":3,"sequence":5}`, `
 			                        -> writer 17/3 sequence 5 expect -
 			{"sequence":6}          -> writer 17/3 sequence 6 expect -
-			{"sequence":8}          -> OUT_OF_ORDER_SEQUENCE: sequence 8 follows 6 in this stream
+			{"sequence":8}          -> OUT_OF_ORDER_SEQUENCE: sequence 8 comes where 7 is next
 			                        -> writer 17/3 sequence 7 expect -`},
 		{"sequenced by the first batch", `{"put":"t","writer_id":17}`, `
 			{"sequence":"9"}        -> writer 17/0 sequence 9 expect -
 			                        -> writer 17/0 sequence 10 expect -
-			{"sequence":10}         -> OUT_OF_ORDER_SEQUENCE: sequence 10 follows 10`},
+			{"sequence":10}         -> OUT_OF_ORDER_SEQUENCE: sequence 10 comes where 11 is next`},
 		{"a writer without sequences", `{"put":"t","writer_id":17}`, `
 			                        -> BAD_COMMAND: writer 17 puts a batch without a sequence`},
 		{"sequences without a writer", `{"put":"t"}`, `
 			{"sequence":0}          -> BAD_COMMAND: sequence 0 comes without a writer_id`},
 		{"the first batch disagrees", `{"put":"t","writer_id":1,"sequence":5}`, `
-			{"sequence":4}          -> OUT_OF_ORDER_SEQUENCE: sequence 4 follows 4`},
+			{"sequence":4}          -> OUT_OF_ORDER_SEQUENCE: sequence 4 comes where 5 is next`},
 		{"the last sequence", `{"put":"t","writer_id":1,"sequence":9223372036854775807}`, `
 			                        -> BAD_COMMAND: sequence 9223372036854775807 is the last number`},
 		{"expected offsets count on", `{"put":"t","bucket":1,"expect_offset":100}`, `
@@ -204,5 +204,15 @@ func BenchmarkPutAnswer(b *testing.B) {
 		a.AddRange(Range{Bucket: 3, From: quiver.Offset(i), Until: quiver.Offset(i + 1)})
 		scratch = a.AppendJSON(scratch[:0])
 		a.Sent()
+	}
+}
+
+func BenchmarkBatchMetadata(b *testing.B) {
+	text := []byte(`{"sequence":1234567,"bucket":3}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseBatchMetadata(text); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -125,6 +125,8 @@ func asError(err error) *quiver.Error {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &tooLarge) && tooLarge.IsCommand():
+		return quiver.Errorf(quiver.BadCommand, "%v", tooLarge)
 	case errors.As(err, &tooLarge):
 		return quiver.Errorf(quiver.BatchTooLarge, "%v", tooLarge).
 			Advise("send smaller batches: write_table(t, max_chunksize=65536)")

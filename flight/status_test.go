@@ -83,6 +83,7 @@ func TestErrorsOfOthers(t *testing.T) {
 		{errors.New("boom"), codes.Internal, "INTERNAL: boom"},
 		{&codec.TooLargeError{What: "message", Size: 300, Limit: 256}, codes.InvalidArgument,
 			"BATCH_TOO_LARGE: message of 300 bytes is above the limit of 256 bytes; send smaller batches: write_table(t, max_chunksize=65536)"},
+		{&codec.TooLargeError{What: "app_metadata", Size: 300, Limit: 256}, codes.InvalidArgument, "BAD_COMMAND: app_metadata of 300 bytes"},
 		{&codec.MalformedError{Err: errors.New("x")}, codes.InvalidArgument, "MALFORMED_BATCH: the message is no FlightData: x"},
 		{context.Canceled, codes.Unavailable, "SERVER_DRAINING: "},
 		{context.DeadlineExceeded, codes.Unavailable, "SERVER_DRAINING: "},

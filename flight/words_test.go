@@ -276,3 +276,13 @@ func FuzzCommand(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParseTicket(b *testing.B) {
+	text := []byte(`{"table":"shop.orders","bucket":0,"columns":["id","price"],"from":{"offset":1200},"until":{"offset":1456}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseTicket(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

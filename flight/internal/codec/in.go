@@ -67,6 +67,17 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s of %d bytes is above the limit of %d bytes", e.What, e.Size, e.Limit)
 }
 
+// IsCommand says whether words were too long, and not data.
+func (e *TooLargeError) IsCommand() bool { return e.What == whatDescriptor || e.What == whatMetadata }
+
+// The names of what can be too large.
+const (
+	whatMessage    = "message"
+	whatHeader     = "data_header"
+	whatMetadata   = "app_metadata"
+	whatDescriptor = "flight_descriptor"
+)
+
 // MalformedError says that bytes are no protobuf message.
 type MalformedError struct{ Err error }
 
@@ -85,7 +96,7 @@ func (in *In) unmarshal(data mem.BufferSlice, lim Limits) {
 	size := data.Len()
 	in.Size = size
 	if lim.Message > 0 && size > lim.Message {
-		in.fail(&TooLargeError{"message", size, lim.Message})
+		in.fail(&TooLargeError{whatMessage, size, lim.Message})
 		return
 	}
 	c := cursor{chunks: data, left: size}
@@ -132,11 +143,11 @@ func (in *In) field(c *cursor, lim Limits, body *span) error {
 		if in.Descriptor == nil {
 			in.Descriptor = []byte{} // present, if empty
 		}
-		return c.small("flight_descriptor", n, lim, &in.Descriptor, len(in.Descriptor))
+		return c.small(whatDescriptor, n, lim, &in.Descriptor, len(in.Descriptor))
 	case fieldHeader:
-		return c.small("data_header", n, lim, &in.Header, 0)
+		return c.small(whatHeader, n, lim, &in.Header, 0)
 	case fieldMetadata:
-		return c.small("app_metadata", n, lim, &in.Metadata, 0)
+		return c.small(whatMetadata, n, lim, &in.Metadata, 0)
 	case fieldBody:
 		*body = span{at: *c, n: n} // the last one wins
 		c.discard(n)

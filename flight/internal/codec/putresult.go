@@ -31,7 +31,7 @@ func (p *PutResult) unmarshal(data mem.BufferSlice) error {
 		if err != nil {
 			return err
 		}
-		if err := c.small("app_metadata", n, Limits{}, &p.Metadata, 0); err != nil {
+		if err := c.small(whatMetadata, n, Limits{}, &p.Metadata, 0); err != nil {
 			return err
 		}
 	}
