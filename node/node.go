@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
@@ -34,11 +33,18 @@ type Node struct {
 	tablets     *tablet.Server
 	coordinator *coordinator.Coordinator
 	service     *server.Service
-	grpc        *grpc.Server
+	grpc        transport
 	flight      net.Listener
 	http        net.Listener // nil without an HTTP port
 	web         *http.Server
 	serving     atomic.Bool
+}
+
+// transport is the listening side of the Flight service. Only flight knows gRPC.
+type transport interface {
+	Serve(net.Listener) error
+	GracefulStop()
+	Stop()
 }
 
 // Open takes the data directory, recovers the metadata and binds the ports. What it fails with names the directory or
@@ -75,11 +81,11 @@ func (n *Node) openData() (err error) {
 	if n.lock, err = o.FS.Lock(filepath.Join(o.Data, "LOCK")); err != nil {
 		return fmt.Errorf("the data directory %s is in use by another process: stop it, or give another --data (%w)", o.Data, err)
 	}
-	if n.store, err = metastore.OpenEmbedded(o.FS, filepath.Join(o.Data, "meta"), o.Logger); err != nil {
+	if n.store, err = metastore.OpenEmbedded(o.FS, filepath.Join(o.Data, "meta"), metastore.EmbeddedOptions{Logger: o.Logger}); err != nil {
 		return fmt.Errorf("open the metadata in %s: %w", o.Data, err)
 	}
 	n.disk, err = arrowlog.OpenDisk(o.FS, o.Data, arrowlog.Options{
-		Now: o.Now, Rand: o.Rand, Reserve: o.DiskReserve, Logger: o.Logger,
+		Now: o.Now, Salt: o.Rand, Reserve: o.DiskReserve, Logger: o.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("open the logs in %s: %w", o.Data, err)
@@ -97,7 +103,7 @@ func (n *Node) openServers() (err error) {
 		},
 	})
 	n.coordinator, err = coordinator.Open(context.Background(), n.store, coordinator.Options{
-		Now: o.Now, Reconcile: n.tablets.Reconcile,
+		Now: o.Now, Reconcile: n.tablets.Reconcile, Logger: o.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("load the metadata in %s: %w", o.Data, err)
@@ -190,6 +196,9 @@ func (n *Node) Close() error {
 	}
 	if n.tablets != nil {
 		faults = append(faults, n.tablets.Close())
+	}
+	if n.coordinator != nil {
+		faults = append(faults, n.coordinator.Close())
 	}
 	if n.disk != nil {
 		faults = append(faults, n.disk.Close())

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/quiverlog/quiver/internal/fs"
@@ -14,7 +13,6 @@ import (
 const (
 	DefaultMaxMessage  = 256 << 20 // also what wire.md promises
 	DefaultPutMemory   = 512 << 20
-	DefaultDiskReserve = 64 << 20
 )
 
 // Options says where a node keeps its data, where it listens and how much it may use.
@@ -25,7 +23,7 @@ type Options struct {
 	HTTPAddr    string // host:port of the HTTP listener; empty: none
 	MaxMessage  int64  // largest body of one message, in bytes
 	PutMemory   int64  // bytes of messages on their way in, over all streams
-	DiskReserve int64  // free bytes below which puts are refused
+	DiskReserve int64  // free bytes below which puts are refused; 0: 2 % of the disk, at most 2 GiB; negative: none
 
 	CreateTables bool   // a table may be created by the first batch put into it
 	Version      string // what /version says
@@ -59,9 +57,6 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Rand == nil {
-		o.Rand = rand.Uint64
-	}
 	return o
 }
 
@@ -79,9 +74,6 @@ func (o Options) validate() error {
 	}
 	if o.PutMemory < 1<<20 {
 		faults = append(faults, fmt.Errorf("the memory for puts is %d bytes, it must be at least 1 MiB", o.PutMemory))
-	}
-	if o.DiskReserve < 0 {
-		faults = append(faults, fmt.Errorf("the disk reserve is %d bytes, it must not be negative", o.DiskReserve))
 	}
 	return errors.Join(faults...)
 }

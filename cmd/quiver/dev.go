@@ -41,7 +41,7 @@ func newDev() *cobra.Command {
 	flags.StringVar(&options.HTTPAddr, "http-addr", "127.0.0.1:8816", "address of the HTTP port: /livez, /readyz, /version (QUIVER_HTTP_ADDR)")
 	flags.Int64Var(&options.MaxMessage, "max-message", node.DefaultMaxMessage, "largest message taken, in bytes (QUIVER_MAX_MESSAGE)")
 	flags.Int64Var(&options.PutMemory, "put-memory", node.DefaultPutMemory, "memory for messages on their way in, in bytes; over it streams wait (QUIVER_PUT_MEMORY)")
-	flags.Int64Var(&options.DiskReserve, "disk-reserve", node.DefaultDiskReserve, "free bytes below which puts are refused with DISK_FULL (QUIVER_DISK_RESERVE)")
+	flags.Int64Var(&options.DiskReserve, "disk-reserve", 0, "free bytes below which puts are refused with DISK_FULL; 0: 2 % of the disk, at most 2 GiB; negative: none (QUIVER_DISK_RESERVE)")
 	return cmd
 }
 
