@@ -94,7 +94,7 @@ func check(in *In, i int) error {
 	want := make([]byte, loopBody)
 	fill(want, i)
 	switch {
-	case string(in.Header) != fmt.Sprintf("header %d", i):
+	case !sameHeader(in.Header, fmt.Appendf(nil, "header %d", i)):
 		return fmt.Errorf("message %d: header %q", i, in.Header)
 	case string(in.Metadata) != fmt.Sprintf("metadata %d", i):
 		return fmt.Errorf("message %d: metadata %q", i, in.Metadata)

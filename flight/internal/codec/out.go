@@ -28,7 +28,7 @@ type Owner interface{ Release() }
 
 // Out is one FlightData on its way out.
 //
-// Descriptor, Metadata and Header are copied while Send runs and may be used again afterwards. The bytes of Body
+// Descriptor, Metadata and Header are copied (the header with zeros behind it, see padding) while Send runs and may be used again afterwards. The bytes of Body
 // must not change until Owner is released; the slice of slices itself may be used again after Send.
 type Out struct {
 	Descriptor []byte   // FlightDescriptor in its protobuf form; on a client's first message only
@@ -72,16 +72,11 @@ func (o *Out) marshal() (mem.BufferSlice, error) {
 			small += len(part)
 		}
 	}
-	head := sizeBytes(fieldDescriptor, len(o.Descriptor)) + sizeBytes(fieldMetadata, len(o.Metadata)) +
-		sizeBytes(fieldHeader, len(o.Header))
-	if bodyLen > 0 {
-		head += protowire.SizeTag(fieldBody) + protowire.SizeVarint(uint64(bodyLen))
-	}
-
-	b := make([]byte, 0, head+small)
+	padding := o.padding(bodyLen)
+	b := make([]byte, 0, o.headSize(bodyLen, padding)+small)
 	b = appendBytes(b, fieldDescriptor, o.Descriptor)
 	b = appendBytes(b, fieldMetadata, o.Metadata)
-	b = appendBytes(b, fieldHeader, o.Header)
+	b = appendHeader(b, o.Header, padding)
 	if bodyLen > 0 {
 		b = protowire.AppendTag(b, fieldBody, protowire.BytesType)
 		b = protowire.AppendVarint(b, uint64(bodyLen))
@@ -114,6 +109,47 @@ func (o *Out) marshal() (mem.BufferSlice, error) {
 		out = append(out, mem.SliceBuffer(b[run:]))
 	}
 	return out, nil
+}
+
+// alignFrom is the body size from which a body starts on alignment within its message.
+const (
+	alignFrom = 4 << 10
+	alignment = 64
+)
+
+// padding is how many zeros behind the header make the body start on 64 bytes within the message. A flatbuffer may be
+// followed by anything. Clients that take a large message into one piece of memory and use it in place, as pyarrow
+// does, then have aligned buffers; without it Acero warns and may copy.
+func (o *Out) padding(bodyLen int) int {
+	if bodyLen < alignFrom || len(o.Header) == 0 {
+		return 0
+	}
+	padding := 0
+	for o.headSize(bodyLen, padding)%alignment != 0 {
+		padding++ // more than once around only where the length's own varint grows
+	}
+	return padding
+}
+
+// headSize is the number of bytes before the body's first.
+func (o *Out) headSize(bodyLen, padding int) int {
+	size := sizeBytes(fieldDescriptor, len(o.Descriptor)) + sizeBytes(fieldMetadata, len(o.Metadata)) +
+		sizeBytes(fieldHeader, len(o.Header)+padding)
+	if bodyLen > 0 {
+		size += protowire.SizeTag(fieldBody) + protowire.SizeVarint(uint64(bodyLen))
+	}
+	return size
+}
+
+// appendHeader appends the header field with zeros behind its content.
+func appendHeader(b, header []byte, padding int) []byte {
+	if len(header) == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, fieldHeader, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(len(header)+padding))
+	b = append(b, header...)
+	return append(b, make([]byte, padding)...)
 }
 
 func appendParts(b []byte, parts [][]byte) []byte {
