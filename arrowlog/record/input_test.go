@@ -306,6 +306,7 @@ func TestInputOfLayouts(t *testing.T) {
 		}
 		defer bs[0].Release()
 		mustBeAligned(t, "put", bs[0], 8)
+		mustPassAgain(t, "put", bs[0])
 		if bs[0].Compression() != Compression(compression) {
 			t.Fatalf("compressed as %s", bs[0].Compression())
 		}

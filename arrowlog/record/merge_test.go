@@ -145,6 +145,7 @@ func TestEncodeDecode(t *testing.T) {
 			b, err := Encode(l, rec, codec)
 			must(t, err)
 			mustBeSound(t, "encoded", b)
+			mustPassAgain(t, "encoded", b)
 			got := decode(t, b)
 			b.Release() // the record holds what it needs
 			mustEqual(t, "decoded", got, rec)
@@ -183,6 +184,7 @@ func TestMergeIsConcatenation(t *testing.T) {
 		must(t, err)
 		defer want.Release()
 		mustBeSound(t, "merged", got)
+		mustPassAgain(t, "merged", got)
 		if got.Compression() != want.Compression() {
 			t.Fatalf("compressed as %s, want %s", got.Compression(), want.Compression())
 		}
@@ -281,6 +283,7 @@ func TestSliceIsSlice(t *testing.T) {
 		must(t, err)
 		defer part.Release()
 		mustBeSound(t, "slice", part)
+		mustPassAgain(t, "slice", part)
 		got, want := decode(t, part), whole.NewSlice(int64(from), int64(until))
 		defer got.Release()
 		defer want.Release()
@@ -319,6 +322,7 @@ func TestSplitMerge(t *testing.T) {
 		rows := 0
 		for _, p := range pieces {
 			mustBeSound(t, "piece", p)
+			mustPassAgain(t, "piece", p)
 			if p.Size() > maxBytes && p.Rows() > 1 {
 				t.Fatalf("a piece of %d rows takes %d bytes, at most %d were asked for", p.Rows(), p.Size(), maxBytes)
 			}
