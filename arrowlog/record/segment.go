@@ -1,8 +1,6 @@
 package record
 
 import (
-	"bytes"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -107,20 +105,6 @@ func EncodeSegmentSchema(s *quiver.Schema, id SegmentIdentity) ([]byte, error) {
 	return out, nil
 }
 
-// segmentText is the range of the identity's text in a Schema message.
-func segmentText(fb []byte) (from, until int, err error) {
-	s, err := scanSchema(fb)
-	if err != nil {
-		return 0, 0, err
-	}
-	m := message{fb: flatbuf{b: fb}, custom: s.custom, customs: s.customs}
-	from, until, ok := m.value(keySegment)
-	if !ok {
-		return 0, 0, fmt.Errorf("the schema does not name its segment")
-	}
-	return from, until, nil
-}
-
 // ParseSegmentSchema reads the message that a segment starts with, as PeekPrefix delimits it, and verifies its
 // checksum. The schema comes without the identity in its metadata. The error is CORRUPT_RANGE.
 func ParseSegmentSchema(msg []byte) (SegmentIdentity, *arrow.Schema, error) {
@@ -139,7 +123,7 @@ func ParseSegmentSchema(msg []byte) (SegmentIdentity, *arrow.Schema, error) {
 	if got := headerSum(msg, prefixSize+from+atSegmentCRC, 0); got != crc {
 		return id, nil, corrupt("segment header: checksum %08x, stored %08x", got, crc)
 	}
-	s, err := decodeSchema(msg[prefixSize:])
+	s, err := quiver.ParseSchemaMessage(msg[prefixSize:])
 	if err != nil {
 		return id, nil, corrupt("segment header: %v", err)
 	}
@@ -173,27 +157,6 @@ func schemaMessage(s *arrow.Schema) (fb []byte, err error) {
 	fb = make([]byte, (meta.Len()+7)&^7)
 	copy(fb, meta.Bytes())
 	return fb, nil
-}
-
-// decodeSchema reads a Schema message that scanSchema has gone over.
-func decodeSchema(fb []byte) (s *arrow.Schema, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("schema message: %v", r)
-		}
-	}()
-	size := (len(fb) + 7) &^ 7
-	stream := make([]byte, prefixSize+size, prefixSize+size+prefixSize)
-	copy(stream[prefixSize:], fb)
-	putPrefix(stream)
-	stream = binary.LittleEndian.AppendUint32(stream, continuation)
-	stream = binary.LittleEndian.AppendUint32(stream, 0)
-	r, err := aipc.NewReader(bytes.NewReader(stream))
-	if err != nil {
-		return nil, err
-	}
-	defer r.Release()
-	return r.Schema(), nil
 }
 
 // SegmentLayout is the layout of a segment's batches, made of what ParseSegmentSchema read.

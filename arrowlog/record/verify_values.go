@@ -98,26 +98,49 @@ func asciiPrefix(p []byte) int {
 	return n
 }
 
-// validText says whether the bytes are UTF-8: as utf8.Valid, which is fast up to the first character beyond ASCII
-// only.
+// validText says whether the bytes are UTF-8, as utf8.Valid does, which is fast up to the first character beyond ASCII
+// only. Here eight bytes at a time are looked at wherever they are ASCII, and characters beyond it one by one.
 func validText(p []byte) bool {
-	for {
-		p = p[asciiPrefix(p):]
-		for i := 0; i < 64; i++ { // dense runs of other characters stay in this loop
-			if len(p) == 0 {
-				return true
-			}
-			if p[0] < utf8.RuneSelf {
-				p = p[1:]
-				continue
-			}
-			r, size := utf8.DecodeRune(p)
-			if r == utf8.RuneError && size == 1 {
+	i := 0
+	for i+8 <= len(p) {
+		high := binary.LittleEndian.Uint64(p[i:]) & highBits
+		if high == 0 {
+			i += 8
+			continue
+		}
+		i += bits.TrailingZeros64(high) / 8
+		for i+4 <= len(p) && p[i] >= utf8.RuneSelf {
+			size := characterSize(binary.LittleEndian.Uint32(p[i:]))
+			if size == 0 {
 				return false
 			}
-			p = p[size:]
+			i += size
+		}
+		if i+4 > len(p) {
+			break
 		}
 	}
+	return utf8.Valid(p[i:])
+}
+
+// characterSize is how many of the four bytes, lowest first, the character beyond ASCII takes that they start with;
+// 0 if they start with none.
+func characterSize(w uint32) int {
+	switch {
+	case w&0xC0E0 == 0x80C0: // two bytes, not what fits in one
+		if w&0x1E != 0 {
+			return 2
+		}
+	case w&0xC0C0F0 == 0x8080E0: // three bytes, neither what fits in two nor half of a surrogate pair
+		if r := w&0x0F<<12 | w>>8&0x3F<<6 | w>>16&0x3F; r >= 0x800 && r&^0x7FF != 0xD800 {
+			return 3
+		}
+	case w&0xC0C0C0F8 == 0x808080F0: // four bytes, neither what fits in three nor beyond what there is
+		if r := w&0x07<<18 | w>>8&0x3F<<12 | w>>16&0x3F<<6; r >= 0x10000 && r <= 0x10FFFF {
+			return 4
+		}
+	}
+	return 0
 }
 
 // demand is what the values of a fixed-width array must do.
