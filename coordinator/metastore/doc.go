@@ -26,10 +26,13 @@
 // A Pebble database whose write-ahead log is on and synced by each commit. Its keys:
 //
 //	'k' key                      8 bytes version, big endian; then the value
-//	'r' 8 bytes version, b. e.   16 bytes request id: the commit that made this version
+//	'r' 8 bytes version, b. e.   16 bytes id of the request that made this version; 8 bytes number of keys after it;
+//	                             8 bytes sum of the CRC-64s of all keys with their versions and values
 //
 // The version of the store is the highest one under 'r'. A commit writes its 'r' row and deletes the one
-// KeptRequests before it, in the Pebble batch that holds its puts and deletes.
+// KeptRequests before it, in the Pebble batch that holds its puts and deletes. At every start the keys are summed up
+// and compared with the last 'r' row, and a file "begun" tells a store that lost everything from a new one: Pebble
+// takes a damaged manifest for a shorter one.
 //
 // # Failures of Embedded
 //

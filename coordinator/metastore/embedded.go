@@ -2,10 +2,10 @@ package metastore
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,14 +27,15 @@ var (
 //
 // One mutex guards everything: metadata changes are rare, and the coordinator sends them one at a time anyway.
 type Embedded struct {
-	fsys   fs.FS
-	dir    string
-	logger *slog.Logger
-	lock   *pebble.Lock // held over all engines, so that no other process comes in between
+	fsys    fs.FS
+	dir     string
+	options EmbeddedOptions
+	lock    *pebble.Lock // held over all engines, so that no other process comes in between
 
 	mu       sync.Mutex
 	engine   *engine   // the database in use; nil: the last one was given up and no new one is open
 	requests *requests // what the engine holds of request ids
+	digest   digest    // what all keys in the engine add up to
 	cause    error     // why the last engine was given up, or why it could not be opened again; nil if one is in use
 	closed   bool
 }
@@ -44,6 +45,8 @@ var _ Store = (*Embedded)(nil)
 // EmbeddedOptions are the options of an Embedded store. The zero value is the default.
 type EmbeddedOptions struct {
 	Logger *slog.Logger // for errors of the database; nil: none
+
+	memtable uint64 // bytes; 0: memtableBytes. Tests take small ones, so that little data does all there is to do.
 }
 
 // OpenEmbedded opens the store in a directory, which is made if it does not exist. A directory that is open already,
@@ -52,6 +55,9 @@ func OpenEmbedded(fsys fs.FS, dir string, o EmbeddedOptions) (*Embedded, error) 
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.memtable == 0 {
+		o.memtable = memtableBytes
+	}
 	if err := makeDir(fsys, dir); err != nil {
 		return nil, fmt.Errorf("create metadata directory %s: %w", dir, err)
 	}
@@ -59,7 +65,7 @@ func OpenEmbedded(fsys fs.FS, dir string, o EmbeddedOptions) (*Embedded, error) 
 	if err != nil {
 		return nil, fmt.Errorf("lock metadata directory %s (is another server running on it?): %w", dir, err)
 	}
-	e := &Embedded{fsys: fsys, dir: dir, logger: o.Logger, lock: lock}
+	e := &Embedded{fsys: fsys, dir: dir, options: o, lock: lock}
 	if err := e.openLocked(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -146,11 +152,19 @@ func (e *Embedded) Commit(ctx context.Context, txn Txn) (Result, error) {
 // writeLocked writes a transaction whose comparisons hold.
 func (e *Embedded) writeLocked(txn *Txn) (Result, error) {
 	version := e.requests.version + 1
-	if err := e.engine.write(txn, version); err != nil {
+	after, err := e.engine.digestAfter(e.digest, txn, version)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := e.engine.write(txn, version, after); err != nil {
 		e.giveUpLocked(err)
 		return Result{Outcome: Unknown}, fmt.Errorf("commit metadata in %s: %w", e.dir, err)
 	}
 	e.requests.note(txn.Request, version)
+	e.digest = after
+	if version == 1 {
+		_ = e.checkBegun() // if it fails, the next start makes the file
+	}
 	if err := pointAfterSync.Hit(); err != nil {
 		return Result{Outcome: Unknown}, err
 	}
@@ -219,26 +233,36 @@ func (e *Embedded) openLocked() error {
 }
 
 func (e *Embedded) loadLocked() error {
-	engine, err := openEngine(e.fsys, e.dir, e.lock, e.logger)
+	engine, err := openEngine(e.fsys, e.dir, e.lock, e.options)
 	if err != nil {
 		return err
 	}
 	e.engine = engine
-	loaded := newRequests()
-	err = engine.scan([]byte{requestRows}, func(row, value []byte) error {
-		var id RequestID
-		if len(row) != 9 || len(value) != len(id) {
-			return fmt.Errorf("request row %x is damaged: %d bytes", row, len(value))
-		}
-		copy(id[:], value)
-		loaded.note(id, int64(binary.BigEndian.Uint64(row[1:])))
-		return nil
-	})
+	if e.requests, e.digest, err = engine.load(); err == nil {
+		err = e.checkBegun()
+	}
 	if err != nil {
 		e.giveUpLocked(err)
-		return err
 	}
-	e.requests = loaded
+	return err
+}
+
+// begun is the name of the file that says that there was a commit once, so that a database that lost everything is
+// not taken for a new one.
+const begun = "begun"
+
+// checkBegun refuses a store that is empty, but was not always. In one that is not empty it makes the file.
+func (e *Embedded) checkBegun() error {
+	name := e.fsys.PathJoin(e.dir, begun)
+	_, err := e.fsys.Stat(name)
+	switch {
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return err
+	case err == nil && e.requests.version == 0:
+		return fmt.Errorf("%w: there were commits, and none is left", ErrDamaged)
+	case err != nil && e.requests.version > 0:
+		return fs.WriteFile(e.fsys, name, nil)
+	}
 	return nil
 }
 
@@ -246,31 +270,7 @@ func (e *Embedded) loadLocked() error {
 func (e *Embedded) giveUpLocked(cause error) {
 	engine := e.engine
 	e.engine, e.cause = nil, cause
-	e.logger.Error("metadata database failed; it is opened again by the next use", "dir", e.dir, "error", cause)
+	e.options.Logger.Error("metadata database failed; it is opened again by the next use", "dir", e.dir, "error", cause)
 	engine.fail(cause)
 	_ = engine.close() // it reports the cause once more
-}
-
-// Rows of the database.
-const (
-	keyRows     = 'k'
-	requestRows = 'r'
-)
-
-// keyRow gives the row of a key; of a prefix, the prefix of its rows.
-func keyRow(key string) []byte {
-	return append([]byte{keyRows}, key...)
-}
-
-// requestRow gives the row that names the request which made a version.
-func requestRow(version int64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{requestRows}, uint64(version))
-}
-
-// splitValue parts a stored value into the version that stands before it and the value itself.
-func splitValue(key string, stored []byte) (int64, []byte, error) {
-	if len(stored) < 8 {
-		return 0, nil, fmt.Errorf("metadata key %q is damaged: %d bytes", key, len(stored))
-	}
-	return int64(binary.BigEndian.Uint64(stored)), stored[8:], nil
 }

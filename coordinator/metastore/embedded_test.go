@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // openEmbedded opens a store that the test closes.
 func openEmbedded(t testing.TB, fsys fs.FS, dir string) *Embedded {
 	t.Helper()
-	s, err := OpenEmbedded(fsys, dir, EmbeddedOptions{})
+	s, err := OpenEmbedded(fsys, dir, EmbeddedOptions{memtable: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,9 +40,9 @@ func TestEmbedded(t *testing.T) {
 // bulky gives the transactions of a workload that rotates Pebble's log and flushes a few times.
 func bulky() []Txn {
 	var txns []Txn
-	for i := range 12 {
+	for i := range 10 {
 		txn := put(fmt.Sprintf("k%d", i%5), fmt.Sprintf("only-%d", i))
-		txn.Puts = append(txn.Puts, Put{"bulk", bytes.Repeat([]byte{byte(i)}, 300<<10)})
+		txn.Puts = append(txn.Puts, Put{"bulk", bytes.Repeat([]byte{byte(i)}, 30<<10)})
 		if i > 3 {
 			txn.Deletes = []string{fmt.Sprintf("only-%d", i-3)}
 		}

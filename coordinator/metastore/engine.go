@@ -32,9 +32,9 @@ var _ pebble.LoggerAndTracer = (*engine)(nil)
 
 // openEngine opens the database. A failure during recovery is a failure to open: what was replayed from the
 // write-ahead log counts as durable only once it was written again.
-func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, logger *slog.Logger) (*engine, error) {
-	e := &engine{fence: &fence{FS: fsys}, logger: logger}
-	db, err := pebble.Open(dir, e.options(lock))
+func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o EmbeddedOptions) (*engine, error) {
+	e := &engine{fence: &fence{FS: fsys}, logger: o.Logger}
+	db, err := pebble.Open(dir, e.options(lock, o.memtable))
 	if err != nil {
 		return nil, errors.Join(e.failure(), err)
 	}
@@ -45,7 +45,7 @@ func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, logger *slog.Logger) 
 	return e, nil
 }
 
-func (e *engine) options(lock *pebble.Lock) *pebble.Options {
+func (e *engine) options(lock *pebble.Lock, memtable uint64) *pebble.Options {
 	return &pebble.Options{
 		FS:            e.fence,
 		Lock:          lock,
@@ -54,15 +54,15 @@ func (e *engine) options(lock *pebble.Lock) *pebble.Options {
 		// Pinned, so that a newer Pebble does not make directories that an older program cannot open.
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
 		CacheSize:          cacheBytes,
-		MemTableSize:       memtableBytes,
+		MemTableSize:       memtable,
 		MaxOpenFiles:       openFiles,
 	}
 }
 
 // write does a transaction and makes it durable. After an error the outcome is unknown, and the engine failed.
-func (e *engine) write(txn *Txn, version int64) error {
+func (e *engine) write(txn *Txn, version int64, after digest) error {
 	b := e.db.NewBatch()
-	fill(b, txn, version)
+	fill(b, txn, version, after)
 	if err := b.Commit(pebble.Sync); err != nil {
 		e.fail(err)
 	}
@@ -70,7 +70,7 @@ func (e *engine) write(txn *Txn, version int64) error {
 }
 
 // fill puts the rows of a transaction into a batch. The batch is in memory, so that it cannot fail.
-func fill(b *pebble.Batch, txn *Txn, version int64) {
+func fill(b *pebble.Batch, txn *Txn, version int64, after digest) {
 	for _, p := range txn.Puts {
 		d := b.SetDeferred(1+len(p.Key), 8+len(p.Value))
 		d.Key[0] = keyRows
@@ -82,10 +82,75 @@ func fill(b *pebble.Batch, txn *Txn, version int64) {
 	for _, key := range txn.Deletes {
 		_ = b.Delete(keyRow(key), nil)
 	}
-	_ = b.Set(requestRow(version), txn.Request[:], nil)
+	_ = b.Set(requestRow(version), requestValue(txn.Request, after), nil)
 	if version > KeptRequests {
 		_ = b.Delete(requestRow(version-KeptRequests), nil)
 	}
+}
+
+// digestAfter gives what the keys add up to after a transaction, from what they add up to before it.
+func (e *engine) digestAfter(d digest, txn *Txn, version int64) (digest, error) {
+	remove := func(key string) error {
+		version, value, err := e.get(key)
+		if err == nil && version != Absent {
+			d.remove(key, version, value)
+		}
+		return err
+	}
+	for _, p := range txn.Puts {
+		if err := remove(p.Key); err != nil {
+			return d, err
+		}
+		d.add(p.Key, version, p.Value)
+	}
+	for _, key := range txn.Deletes {
+		if err := remove(key); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// load gives the requests that are remembered and what all keys add up to, and checks that nothing is missing.
+//
+// Pebble checks what it reads, but what it does not know of it cannot miss: a manifest that is damaged in the middle
+// ends there for it, and the tables named behind that are gone. Tables that are absent without a tombstone would be
+// the worst that metadata can do, so the sum is taken at every start; it costs a read of everything, as does loading.
+func (e *engine) load() (*requests, digest, error) {
+	loaded := newRequests()
+	var first int64
+	var want, have digest
+	err := e.scan([]byte{requestRows}, func(row, value []byte) error {
+		version, id, d, err := parseRequest(row, value)
+		if err != nil {
+			return err
+		}
+		if first == 0 {
+			first = version
+		} else if version != loaded.version+1 {
+			return fmt.Errorf("%w: version %d is followed by %d", ErrDamaged, loaded.version, version)
+		}
+		loaded.note(id, version)
+		want = d
+		return nil
+	})
+	if err != nil {
+		return nil, have, err
+	}
+	if oldest := max(1, loaded.version-KeptRequests+1); loaded.version > 0 && first != oldest {
+		return nil, have, fmt.Errorf("%w: of version %d the request %d is missing", ErrDamaged, loaded.version, oldest)
+	}
+	err = e.scan(keyRow(""), func(row, stored []byte) error {
+		key := string(row[1:])
+		version, value, err := splitValue(key, stored)
+		have.add(key, version, value)
+		return err
+	})
+	if err == nil && have != want {
+		err = fmt.Errorf("%w: %d keys were found and %d expected, their sum is %x instead of %x",
+			ErrDamaged, have.keys, want.keys, have.sum, want.sum)
+	}
+	return loaded, have, err
 }
 
 // Reads show what commits made durable, also on an engine that failed since: what it cannot read it reports.

@@ -149,6 +149,10 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("metadata key %q is at version %d, expected %d", e.Key, e.Have, e.Want)
 }
 
+// ErrDamaged is the cause of errors of a store that lost a part of what it held. It takes no commits: absence in it
+// means nothing.
+var ErrDamaged = errors.New("metadata is damaged; restore a copy of its directory")
+
 // ErrClosed is the cause of every error after Close.
 var ErrClosed = errors.New("metadata store is closed")
 
