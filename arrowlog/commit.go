@@ -188,6 +188,9 @@ func (l *Log) write(g *group, roll bool) error {
 	if err := l.disk.Fence(); err != nil {
 		return err
 	}
+	if err := l.root(); err != nil {
+		return err
+	}
 	if roll {
 		if l.tail != nil {
 			l.closeTail()

@@ -9,15 +9,8 @@ import (
 	"github.com/quiverlog/quiver/internal/fs"
 )
 
-// survivor opens what a crash left and goes on with it for a while.
-func survivor(t *testing.T, mem *fs.Mem, m model, tr *trace, r *rand.Rand) {
-	t.Helper()
-	if err := survive(t, mem, m, tr, r); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func survive(t *testing.T, mem *fs.Mem, m model, tr *trace, r *rand.Rand) error {
+// survive opens what a crash left, compares it with the model and goes on with it for a while.
+func survive(mem *fs.Mem, m model, tr *trace, r *rand.Rand) error {
 	c := *tr.world
 	clock := *tr.clock
 	c.clock, c.fsys = &clock, mem
@@ -42,11 +35,8 @@ func survive(t *testing.T, mem *fs.Mem, m model, tr *trace, r *rand.Rand) error 
 // TestCrashAfterEveryChange runs long random traces; after each operation that changes the disk it looks at what a
 // lost machine and a killed process would leave, opens that, and compares it with what was acknowledged.
 func TestCrashAfterEveryChange(t *testing.T) {
-	runs, steps := 12, 25
-	if testing.Short() {
-		runs, steps = 3, 15
-	}
-	seeded(t, runs, func(t *testing.T, r *rand.Rand) {
+	const steps = 20
+	seeded(t, 4, func(t *testing.T, r *rand.Rand) {
 		mem := fs.NewMem()
 		var tr *trace
 		crashes := 0
@@ -65,7 +55,7 @@ func TestCrashAfterEveryChange(t *testing.T) {
 			}
 			for _, c := range clones {
 				crashes++
-				if err := survive(t, c, tr.model.clone(), tr, after); err != nil {
+				if err := survive(c, tr.model.clone(), tr, after); err != nil {
 					t.Errorf("crash %d, after %v of %s: %v", crashes, op, name, err)
 					failure = err
 					return

@@ -55,7 +55,8 @@ type Disk struct {
 	marks        marks
 
 	// dirsMu is held while directories of buckets are made or removed.
-	dirsMu sync.Mutex
+	dirsMu      sync.Mutex
+	durableDirs map[string]struct{} // of tables and partitions: their names are on the disk for certain
 }
 
 // fenceError is why the disk takes no more writes.
@@ -77,6 +78,8 @@ func OpenDisk(fsys fs.FS, dir string, o Options) (*Disk, error) {
 		indexes: newIndexCache(o.IndexBytes),
 		slots:   map[quiver.BucketID]*slot{},
 		tended:  map[*Log]struct{}{},
+
+		durableDirs: map[string]struct{}{},
 	}
 	d.space = space{usage: d.usage, now: o.Now, setting: o.Reserve}
 	if err := fs.MakeDirs(fsys, d.dir); err != nil {
@@ -84,6 +87,10 @@ func OpenDisk(fsys fs.FS, dir string, o Options) (*Disk, error) {
 	}
 	if err := d.loadMarks(); err != nil {
 		return nil, err
+	}
+	// The checkpoint's name may be there only because the last process was killed before it synced it.
+	if err := fs.SyncDir(fsys, d.dir); err != nil {
+		return nil, fmt.Errorf("arrowlog: sync the log directory: %w", err)
 	}
 	return d, nil
 }
@@ -202,11 +209,14 @@ func (d *Disk) removeDir(id quiver.BucketID) error {
 		return err
 	}
 	partition := d.fsys.PathDir(dir)
+	table := d.fsys.PathDir(partition)
+	delete(d.durableDirs, partition)
+	delete(d.durableDirs, table)
 	if err := d.syncDir(partition); err != nil {
 		return err
 	}
 	if d.fsys.Remove(partition) == nil { // it fails while there is another bucket
-		_ = d.fsys.Remove(d.fsys.PathDir(partition))
+		_ = d.fsys.Remove(table)
 	}
 	return nil
 }

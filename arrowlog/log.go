@@ -39,6 +39,7 @@ type Log struct {
 	// Owned by the holder of the role.
 	tail      *tail      // the segment being written to; nil: the next commit makes one
 	unindexed []*segment // closed segments without an index file
+	rooted    bool       // the directory and the names in it are durable
 
 	dirty atomic.Bool // its marks changed since the checkpoint
 

@@ -18,9 +18,17 @@ import (
 	"github.com/quiverlog/quiver/internal/fs"
 )
 
-// seeded runs the body with seeds, which it prints when they fail; QUIVER_SEED runs one again.
+// seeded runs the body with seeds, which it prints when they fail; QUIVER_SEED runs one again, and QUIVER_RUNS sets how
+// many times as many runs as usual there are.
 func seeded(t *testing.T, runs int, body func(t *testing.T, r *rand.Rand)) {
 	t.Helper()
+	if s := os.Getenv("QUIVER_RUNS"); s != "" {
+		times, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs *= times
+	}
 	first := rand.Uint64() >> 1
 	if s := os.Getenv("QUIVER_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
@@ -146,6 +154,7 @@ func (tr *trace) recovered() error {
 	tr.broken = false
 	tr.log.SetHighWatermark(end)
 	tr.model.acked = end
+	tr.model.start = tr.log.Start()
 	tr.resetWriters()
 	return tr.model.checkWriters(tr.log)
 }

@@ -95,12 +95,6 @@ func (t *tail) setSize(n int64) {
 // state, unless that was damaged later.
 func (l *Log) openTail(schema *quiver.Schema) error {
 	d := l.disk
-	if err := pointMakeDirs.Hit(); err != nil {
-		return err
-	}
-	if err := d.makeBucketDir(l.dir); err != nil {
-		return fmt.Errorf("make the directory: %w", err)
-	}
 	id := record.SegmentIdentity{Bucket: l.id, BaseOffset: l.fold.next, Schema: schema.ID(), Salt: d.options.Salt()}
 	message, err := record.EncodeSegmentSchema(schema, id)
 	if err != nil {
@@ -133,11 +127,46 @@ func (l *Log) openTail(schema *quiver.Schema) error {
 	return pointAfterRoll.Hit()
 }
 
-// makeBucketDir makes the directory of a bucket.
+// root makes the directory of the log and has its name, and those of its files, on the disk before anything is
+// acknowledged: they may be there from a process that was killed before it synced them. The caller holds the role.
+func (l *Log) root() error {
+	if l.rooted {
+		return nil
+	}
+	if err := pointMakeDirs.Hit(); err != nil {
+		return err
+	}
+	if err := l.disk.makeBucketDir(l.dir); err != nil {
+		return fmt.Errorf("make the directory: %w", err)
+	}
+	l.rooted = true
+	return nil
+}
+
+// makeBucketDir makes the directory of a bucket and those above it, and syncs all of them.
 func (d *Disk) makeBucketDir(dir string) error {
 	d.dirsMu.Lock()
 	defer d.dirsMu.Unlock()
-	return d.failWrite(fs.MakeDirs(d.fsys, dir))
+	if err := d.fsys.MkdirAll(dir, 0o755); err != nil {
+		return d.failWrite(err)
+	}
+	if err := d.syncDir(dir); err != nil {
+		return err
+	}
+	for child := dir; child != d.dir; {
+		if _, ok := d.durableDirs[child]; ok {
+			return nil
+		}
+		parent := d.fsys.PathDir(child)
+		if err := d.syncDir(parent); err != nil {
+			return err
+		}
+		if child != dir { // one for each bucket would be too many to keep
+			d.durableDirs[child] = struct{}{}
+		}
+		child = parent
+	}
+	return nil
 }
 
 // create writes a new segment under a temporary name and gives it its own once it is whole.
