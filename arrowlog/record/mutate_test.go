@@ -214,10 +214,10 @@ func TestTakenIsValidInPyarrow(t *testing.T) {
 	t.Logf("%d mutants taken", taken)
 }
 
-// pyarrow reads the golden segment, headers included.
-func TestGoldenSegmentInPyarrow(t *testing.T) {
+// pyarrow reads the golden segments, headers included, and polars reads what it has types for.
+func TestGoldenSegmentsInPyarrow(t *testing.T) {
 	out := pyarrowChecks(t, pythonOf(t), "testdata")
-	if !strings.Contains(out, "3 batches valid") || !strings.Contains(out, "134 rows") {
+	if !strings.Contains(out, "6 batches valid, 434 rows") || !strings.Contains(out, "polars: 300 rows equal") {
 		t.Fatal(out)
 	}
 }

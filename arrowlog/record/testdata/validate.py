@@ -26,5 +26,13 @@ for path in sorted(pathlib.Path(sys.argv[1]).glob("*.arrows")):
             number += 1
             batches += 1
             rows += batch.num_rows if batch else 0
+    if path.name.endswith("-sent.arrows"):
+        import polars as pl
+
+        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+        if pl.read_ipc_stream(path).equals(pl.from_arrow(table)):
+            print(f"polars: {table.num_rows} rows equal")
+        else:
+            faults.append(f"{path.name}: polars reads other rows")
 print(f"{batches} batches valid, {rows} rows" if not faults else "\n".join(faults))
 sys.exit(1 if faults else 0)
