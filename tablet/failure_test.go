@@ -109,6 +109,10 @@ func TestNoNewEpoch(t *testing.T) {
 		t.Errorf("rows %v", got)
 	}
 	e.refuse = nil
+	if _, err = e.put(e.tablet(0), anonymous(1), 3); e.elected != 1 {
+		t.Errorf("%d elections within a second, %v", e.elected, err)
+	}
+	e.advance(refusalTime)
 	e.mustPut(e.tablet(0), 4)
 	if got := e.rows(7)[0]; len(got) != 2 {
 		t.Errorf("rows %v", got)

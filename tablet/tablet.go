@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
@@ -19,7 +20,8 @@ type Tablet struct {
 	id     quiver.BucketID
 
 	leading atomic.Pointer[leadership] // the newest; its log may have failed since
-	opening chan struct{}              // holds a token while the log is opened
+	opening chan struct{}              // holds a token while the log is opened; guards refused
+	refused *refusal                   // why the log could not be opened the last time, or nil
 
 	mu      sync.Mutex // guards what follows; never held across I/O
 	replica *replica.State
@@ -31,6 +33,17 @@ type leadership struct {
 	epoch quiver.Epoch
 	log   *arrowlog.Log
 }
+
+// refusal is an attempt to open that went wrong.
+type refusal struct {
+	at       time.Time
+	assigned quiver.Epoch // as of then
+	err      error
+}
+
+// refusalTime is how long a bucket that could not be opened is not tried again: each attempt costs the coordinator a
+// commit, and there may be many callers.
+const refusalTime = time.Second
 
 // subscription is a channel that wants to hear of news.
 type subscription struct {
@@ -122,6 +135,28 @@ func (t *Tablet) open(ctx context.Context) (*leadership, error) {
 	if l := t.leading.Load(); t.serves(l) {
 		return l, nil
 	}
+	now, assigned := t.server.options.Now(), t.assigned()
+	if r := t.refused; r != nil && now.Sub(r.at).Abs() < refusalTime && assigned <= r.assigned {
+		return nil, r.err
+	}
+	l, err := t.begin(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.refused = &refusal{now, max(assigned, t.assigned()), err}
+		}
+		return nil, err
+	}
+	t.refused = nil
+	if gone := t.closed(); gone != nil {
+		// Dropped while it was opened: the removal may have come too early to see this log.
+		t.server.removeAgain(t.id.Table)
+		return nil, gone
+	}
+	return l, nil
+}
+
+// begin gets an epoch and leads by it. The caller holds opening.
+func (t *Tablet) begin(ctx context.Context) (*leadership, error) {
 	if err := t.server.disk.Fence(); err != nil {
 		return nil, t.unavailable("the disk takes no writes until the server is started again", err)
 	}
@@ -133,11 +168,6 @@ func (t *Tablet) open(ctx context.Context) (*leadership, error) {
 	if err != nil {
 		t.step(nil, replica.Fail{Epoch: epoch})
 		return nil, t.unavailable(fmt.Sprintf("epoch %d could not be started", epoch), err)
-	}
-	if gone := t.closed(); gone != nil {
-		// Dropped while it was opened: the removal may have come too early to see this log.
-		t.server.removeAgain(t.id.Table)
-		return nil, gone
 	}
 	return l, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 
 	"github.com/quiverlog/quiver"
 )
@@ -14,12 +13,13 @@ type cursor struct {
 	table   *quiver.Table
 	src     Source
 	columns []int // what is read of the stored batches
-	logger  *slog.Logger
+	options *Options
 
 	next      quiver.Offset // the first row not given yet
 	until     quiver.Offset
-	untilTime int64 // see Range
-	stamp     int64 // the timestamp of the last row given, 0 before it
+	untilTime int64         // see Range
+	lastOlder quiver.Offset // rows from here on are not older than untilTime; NoEnd before it is past
+	stamp     int64         // the timestamp of the last row given, 0 before it
 
 	reader  Reader        // over [.., readEnd); nil: none is open
 	at      quiver.Offset // the first row not read yet
@@ -29,11 +29,11 @@ type cursor struct {
 	again   bool   // a reader was lost since the last row; the next loss is an error
 }
 
-func newCursor(spec *Spec, i int, columns []int, logger *slog.Logger) *cursor {
+func newCursor(spec *Spec, i int, columns []int, o *Options) *cursor {
 	r := spec.Ranges[i]
 	return &cursor{
-		table: spec.Table, src: spec.Sources[i], columns: columns, logger: logger,
-		next: r.From, until: r.Until, untilTime: r.UntilTime,
+		table: spec.Table, src: spec.Sources[i], columns: columns, options: o,
+		next: r.From, until: r.Until, untilTime: r.UntilTime, lastOlder: NoEnd,
 	}
 }
 
@@ -58,11 +58,11 @@ func (c *cursor) gather(ctx context.Context, b bounds) (pieces []piece, err erro
 		size := b.size(&p)
 		switch {
 		case len(pieces) > 0 && (!b.small(&p) || rows+p.rows > b.merge || bytes+size > b.bytes):
-			c.held = &p
+			c.hold(p)
 			return c.give(pieces), nil
 		case !b.fits(&p):
 			head, err := b.head(&p)
-			c.held = &p
+			c.hold(p)
 			if err != nil {
 				return nil, err
 			}
@@ -80,6 +80,9 @@ func (c *cursor) gather(ctx context.Context, b bounds) (pieces []piece, err erro
 		}
 	}
 }
+
+// hold keeps a piece, or what is left of one, for the next chunk.
+func (c *cursor) hold(p piece) { c.held = &p }
 
 // give moves the cursor past the pieces.
 func (c *cursor) give(pieces []piece) []piece {
@@ -158,16 +161,23 @@ func (c *cursor) open(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// endByTime finds the end of a range that ends at a time, once there is a row that is not older.
-func (c *cursor) endByTime(ctx context.Context, now Offsets) error {
+// endByTime finds the end of a range that ends at a time: the first row that is not older, or, if the bucket is silent,
+// the high watermark once the time is past. What was staged before that may still be stamped with an older time; only
+// when all of it can be read is there nothing left to wait for. A silent scan looks with each idle chunk.
+func (c *cursor) endByTime(ctx context.Context, now Offsets) (err error) {
 	if c.untilTime == 0 {
 		return nil
+	}
+	if c.lastOlder == NoEnd && c.options.Now().UnixMilli() >= c.untilTime {
+		if c.lastOlder, err = c.src.End(ctx); err != nil {
+			return err
+		}
 	}
 	at, err := c.src.OffsetAt(ctx, c.untilTime)
 	if err != nil {
 		return err
 	}
-	if at < now.HighWatermark {
+	if at < now.HighWatermark || now.HighWatermark >= c.lastOlder {
 		c.until, c.untilTime = max(at, c.next), 0
 	}
 	return nil
@@ -190,7 +200,7 @@ func (c *cursor) lost(err error) error {
 		return err
 	}
 	c.again = true
-	c.logger.Info("a reader was lost, and is opened again", "bucket", subject(c.table, c.src.Bucket()), "offset", c.next, "error", err)
+	c.options.Logger.Info("a reader was lost, and is opened again", "bucket", subject(c.table, c.src.Bucket()), "offset", c.next, "error", err)
 	return nil
 }
 

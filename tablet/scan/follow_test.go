@@ -76,6 +76,9 @@ func followRandom(t *testing.T, rng *rand.Rand) {
 		if c.From != next[c.Bucket] {
 			t.Fatalf("chunk %+v, row %d is next", c, next[c.Bucket])
 		}
+		if open := openReaders(buckets); open > 1 {
+			t.Fatalf("%d readers are open", open)
+		}
 		next[c.Bucket] = c.Until
 		seen += c.Rows()
 		idle = idle || c.Idle
@@ -89,6 +92,15 @@ func followRandom(t *testing.T, rng *rand.Rand) {
 	if seen != total {
 		t.Fatalf("%d rows, there are %d", seen, total)
 	}
+}
+
+func openReaders(buckets []*bucket) (n int) {
+	for _, b := range buckets {
+		b.mu.Lock()
+		n += b.open
+		b.mu.Unlock()
+	}
+	return n
 }
 
 // TestIdle checks when a silent scan shows that it lives: within a second, then every five, for the buckets in turn.
@@ -150,18 +162,21 @@ func TestFollowEnds(t *testing.T) {
 		{"until now", Position{Place: Latest}, nil, 5},
 		{"until a time to come", Position{Place: AtTimestamp, Timestamp: 101}, nil, 15},
 		{"until a time there is", Position{Place: AtTimestamp, Timestamp: 100}, nil, 0},
+		{"until a time that passes", Position{Place: AtTimestamp, Timestamp: 400}, nil, 25},
 		{"limit", Position{}, new(int64(17)), 17},
 		{"limit 0", Position{}, new(int64(0)), 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				clock := func() time.Time { return time.UnixMilli(100 + time.Since(began).Milliseconds()/10) }
 				b := newBucket(t, table, 0)
 				b.put(randomRows(rng, 5, 100)...)
 				ranges, err := Resolve(t.Context(), table, []Source{b}, Position{}, test.until, true)
 				if err != nil {
 					t.Fatal(err)
 				}
-				s, err := Open(Spec{Table: table, Sources: []Source{b}, Ranges: ranges, Columns: columns, Follow: true, Limit: test.limit}, Options{})
+				s, err := Open(Spec{Table: table, Sources: []Source{b}, Ranges: ranges, Columns: columns, Follow: true, Limit: test.limit}, Options{Now: clock})
 				if err != nil {
 					t.Fatal(err)
 				}

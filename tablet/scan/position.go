@@ -12,6 +12,7 @@ import (
 // Place says what kind of place a Position is.
 type Place int8
 
+// The places a position may name.
 const (
 	Unset       Place = iota // as a start: Earliest; as an end: the high watermark, or none for a follower
 	Earliest                 // the first row there is

@@ -163,7 +163,7 @@ func check(t *testing.T, s *Scanner, names []string, b *bucket, c Chunk) {
 func TestRandomBoundedScans(t *testing.T) {
 	checkMemory(t)
 	rng := seeded(t)
-	for range 30 {
+	for range 15 {
 		table := testTable(t, int32(1+rng.IntN(3)))
 		var buckets []*bucket
 		for i := range table.Buckets {

@@ -42,7 +42,7 @@ func Open(spec Spec, o Options) (*Scanner, error) {
 		s.left = *spec.Limit
 	}
 	for i := range spec.Sources {
-		s.cursors = append(s.cursors, newCursor(&s.spec, i, shape.read, s.options.Logger))
+		s.cursors = append(s.cursors, newCursor(&s.spec, i, shape.read, &s.options))
 	}
 	if spec.Follow {
 		s.news = make(chan struct{}, 1)

@@ -14,6 +14,9 @@ type Source interface {
 	Bucket() int32
 	// Offsets tells what can be read now: [Start, HighWatermark). A dropped table answers TABLE_NOT_FOUND.
 	Offsets(ctx context.Context) (Offsets, error)
+	// End is one past the last row that has an offset, readable or not: whatever comes later gets this offset or a
+	// higher one, and is stamped with the time at which it is written.
+	End(ctx context.Context) (quiver.Offset, error)
 	// OffsetAt is the offset of the first row that is not older than the timestamp (Unix milliseconds), or the high
 	// watermark if there is none.
 	OffsetAt(ctx context.Context, timestamp int64) (quiver.Offset, error)

@@ -140,6 +140,8 @@ func (b *bucket) Offsets(context.Context) (Offsets, error) {
 	return Offsets{b.start, b.high}, b.gone
 }
 
+func (b *bucket) End(context.Context) (quiver.Offset, error) { return b.end(), b.gone }
+
 func (b *bucket) OffsetAt(_ context.Context, timestamp int64) (quiver.Offset, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -32,6 +32,8 @@ const (
 
 // Options are the ports of the read pipeline.
 type Options struct {
+	// Now is the clock that rows are stamped with. nil: the clock of the machine.
+	Now func() time.Time
 	// Timer fires once after d; stop frees it. nil: the clock of the machine.
 	Timer func(d time.Duration) (fired <-chan time.Time, stop func())
 	// Logger hears of readers that were lost and opened again. nil: nobody does.
@@ -39,6 +41,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.Timer == nil {
 		o.Timer = func(d time.Duration) (<-chan time.Time, func()) {
 			t := time.NewTimer(d)
