@@ -11,8 +11,8 @@ import (
 )
 
 // A step turns normal values of one type into those of another: a widening, another width of offsets, fields in
-// another order, or nothing. What may become what is decided by quiver.MapInput and quiver.MapColumns; a step only
-// does it, and finds the values that do not fit.
+// another order, or nothing. What may become what is decided by quiver.MapInput; a step only does it, and finds
+// the values that do not fit.
 type step struct {
 	from, to *slot
 	kind     stepKind
@@ -30,23 +30,11 @@ const (
 	stepOffsets                 // binaries with offsets of another width
 	stepLists                   // lists and maps: offsets, children
 	stepFixed                   // fixed-size lists: children
-	stepStruct                  // structs: fields by name or id
+	stepStruct                  // structs: fields by name
 )
 
-// fieldKey names a nested field for being paired with another one.
-type fieldKey func(f arrow.Field) string
-
-// byName pairs the fields of a client with those of a table.
-func byName(f arrow.Field) string { return f.Name }
-
-// byID pairs the fields of two schemas of one table.
-func byID(f arrow.Field) string {
-	id, _ := f.Metadata.GetValue(quiver.FieldIDKey)
-	return id
-}
-
-// newStep plans how values of the slot from, a normal one, become values of the slot to.
-func newStep(from, to *slot, key fieldKey) (step, error) {
+// newStep plans how values of the slot from, a normal one, become values of the slot to. Nested fields go by name.
+func newStep(from, to *slot) (step, error) {
 	s := step{from: from, to: to}
 	switch {
 	case from.kind == kindNull && to.kind != kindNull:
@@ -71,13 +59,13 @@ func newStep(from, to *slot, key fieldKey) (step, error) {
 			return s, nil
 		}
 	case to.kind == kindStruct && from.kind == kindStruct:
-		return s.nested(stepStruct, s.pair(key))
+		return s.nested(stepStruct, s.pair())
 	case to.kind == kindFixedList && from.kind == kindFixedList && from.width == to.width:
-		return s.nested(stepFixed, s.descend(key))
+		return s.nested(stepFixed, s.descend())
 	case to.kind == kindMap && from.kind == kindMap:
-		return s.nested(stepLists, s.descendMap(key))
+		return s.nested(stepLists, s.descendMap())
 	case (to.kind == kindList32 || to.kind == kindList64) && (from.kind == kindList32 || from.kind == kindList64):
-		return s.nested(stepLists, s.descend(key))
+		return s.nested(stepLists, s.descend())
 	}
 	return s, to.fail(quiver.SchemaMismatch, "it is %s, the table has %s", quiver.FormatType(from.typ), quiver.FormatType(to.typ))
 }
@@ -99,18 +87,18 @@ func (s step) nested(kind stepKind, err error) (step, error) {
 }
 
 // descend plans the one child.
-func (s *step) descend(key fieldKey) error {
-	child, err := newStep(&s.from.children[0], &s.to.children[0], key)
+func (s *step) descend() error {
+	child, err := newStep(&s.from.children[0], &s.to.children[0])
 	s.children = []step{child}
 	return err
 }
 
 // descendMap plans the entries of a map, whose key and value go by their place.
-func (s *step) descendMap(key fieldKey) error {
+func (s *step) descendMap() error {
 	entries := step{from: &s.from.children[0], to: &s.to.children[0], sources: []int{0, 1}, children: make([]step, 2)}
 	for i := range entries.children {
 		var err error
-		if entries.children[i], err = newStep(&entries.from.children[i], &entries.to.children[i], key); err != nil {
+		if entries.children[i], err = newStep(&entries.from.children[i], &entries.to.children[i]); err != nil {
 			return err
 		}
 	}
@@ -120,15 +108,15 @@ func (s *step) descendMap(key fieldKey) error {
 }
 
 // pair plans the fields of a struct.
-func (s *step) pair(key fieldKey) error {
+func (s *step) pair() error {
 	from, to := storage(s.from.typ).(*arrow.StructType).Fields(), storage(s.to.typ).(*arrow.StructType).Fields()
 	places := make(map[string]int, len(from))
 	for i, f := range from {
-		places[key(f)] = i
+		places[f.Name] = i
 	}
 	s.sources, s.children = make([]int, len(to)), make([]step, len(to))
 	for i, f := range to {
-		at, ok := places[key(f)]
+		at, ok := places[f.Name]
 		if !ok {
 			s.sources[i] = -1
 			s.children[i] = step{to: &s.to.children[i], kind: stepNull}
@@ -136,7 +124,7 @@ func (s *step) pair(key fieldKey) error {
 		}
 		var err error
 		s.sources[i] = at
-		if s.children[i], err = newStep(&s.from.children[at], &s.to.children[i], key); err != nil {
+		if s.children[i], err = newStep(&s.from.children[at], &s.to.children[i]); err != nil {
 			return err
 		}
 	}

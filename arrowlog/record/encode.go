@@ -110,8 +110,11 @@ func (b *Batch) Recompress(codec Compression) (*Batch, error) {
 // compressedAlign rounds up to 8: compressed buffers are never used in place, so they need no more.
 func compressedAlign(n int64) int64 { return (n + 7) &^ 7 }
 
-// inflate is the batch with its buffers decompressed: itself, with one more reference, if they are not compressed.
-// What it takes is the sum of the declared lengths, which the gate has bounded.
+// Plain is the batch with its buffers decompressed, in memory of its own: itself, with one more reference, if they are
+// not compressed. It keeps header and producers.
+func (b *Batch) Plain() (*Batch, error) { return b.inflate() }
+
+// inflate takes the sum of the declared lengths, which the gate has bounded.
 func (b *Batch) inflate() (*Batch, error) {
 	if b.codec == None {
 		return b.Retain(), nil

@@ -64,7 +64,7 @@ func NewInput(client *arrow.Schema, ids []int64, table *quiver.Schema, l *Layout
 			}
 		case c.Cast:
 			made = append(made, i)
-			if col.step, err = newStep(slots[c.Source].normal(), &l.slots[i], byName); err != nil {
+			if col.step, err = newStep(slots[c.Source].normal(), &l.slots[i]); err != nil {
 				in.Close()
 				return nil, err
 			}
@@ -249,7 +249,6 @@ func (in *Input) converted(sent *Batch) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain.views = views
 	return plain, nil
 }
 
@@ -274,11 +273,12 @@ func (in *Input) join(sent, made *Batch) *Batch {
 	next := 0
 	for i := range in.columns {
 		c := &in.columns[i]
-		b, from, until := made, place{}, place{}
+		var b *Batch
+		var from, until place
 		if c.source >= 0 && !c.cast {
 			b, from, until = sent, places[c.source], places[c.source+1]
 		} else {
-			from, until = in.made.places[next], in.made.places[next+1]
+			b, from, until = made, in.made.places[next], in.made.places[next+1]
 			next++
 		}
 		nodes = append(nodes, b.nodes[from.node:until.node]...)
@@ -313,7 +313,6 @@ func (in *Input) Dictionary(meta []byte, body *buf.Buf) error {
 		return err
 	}
 	defer plain.Release()
-	plain.views = sent.views
 	h := &shaper{left: in.limits.MaxDecompressed, limit: in.limits.MaxDecompressed, dictionaries: in.dictionaries}
 	s := &sent.layout.slots[0]
 	w := walker{b: plain}

@@ -409,14 +409,11 @@ func TestSliceSharesValues(t *testing.T) {
 // benchmarkBatch is the table that the measurements are made with: 4 int64, 4 float64, 2 short texts.
 func benchmarkBatch(t testing.TB, rows int) (*Layout, *Batch) {
 	var fields []arrow.Field
-	for i := range 10 {
-		dt := arrow.DataType(arrow.PrimitiveTypes.Int64)
-		if i >= 4 {
-			dt = arrow.PrimitiveTypes.Float64
-		}
-		if i >= 8 {
-			dt = arrow.BinaryTypes.String
-		}
+	p := arrow.PrimitiveTypes
+	for i, dt := range []arrow.DataType{
+		p.Int64, p.Int64, p.Int64, p.Int64, p.Float64, p.Float64, p.Float64, p.Float64,
+		arrow.BinaryTypes.String, arrow.BinaryTypes.String,
+	} {
 		fields = append(fields, arrow.Field{Name: fmt.Sprintf("c%d", i), Type: dt})
 	}
 	l := testLayout(t, arrow.NewSchema(fields, nil))

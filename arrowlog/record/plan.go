@@ -125,8 +125,8 @@ func (p *plan) copy(src []byte, from, until int) {
 }
 
 // validity plans the bitmap of nulls; without any there is none.
-func (p *plan) validity(runs []values, any bool) {
-	if !any {
+func (p *plan) validity(runs []values, some bool) {
+	if !some {
 		p.end(0)
 		return
 	}

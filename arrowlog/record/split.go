@@ -12,7 +12,8 @@ const splitRows = 64
 
 // Slice is the rows [from, until) as a batch. Values of a body that is not compressed stay where they are: the slice
 // refers to them, and holds the memory; bitmaps are shifted and offsets rebased in memory of its own. A compressed
-// body is decompressed and compressed again by the same codec.
+// body is decompressed and compressed again by the same codec. Producers stay with their rows, and the header with the
+// offset of the first one.
 func (b *Batch) Slice(from, until int) (*Batch, error) {
 	if from < 0 || until < from || until > b.rows {
 		return nil, quiver.Errorf(quiver.Internal, "slice [%d, %d) of a batch of %d rows", from, until, b.rows)
@@ -104,6 +105,11 @@ func (c *cutter) cut(p *plan, from, until int, codec Compression) *Batch {
 	piece := p.shared(c.b.layout, until-from, c.b.owners)
 	if len(c.b.producers) > 0 {
 		piece.producers = cutProducers(c.b.producers, from, until)
+	}
+	if h := c.b.sealed.stamp; h.Version != 0 {
+		h.BaseOffset += quiver.Offset(from)
+		h.Rows, h.CRC, h.Payload = until-from, 0, 0
+		piece.sealed.stamp = h
 	}
 	if codec == None {
 		return piece
