@@ -44,8 +44,8 @@ type option struct {
 var optionTable = []option{
 	{"replication-factor", "1", "copies of every bucket", func(o *Options, s string) error { return parseOnly(&o.ReplicationFactor, s, 1) }},
 	{"min-isr", "1", "copies that must have a row before it is acknowledged", func(o *Options, s string) error { return parseOnly(&o.MinISR, s, 1) }},
-	{"retention.time", "7d", "how long rows are kept, or none", func(o *Options, s string) error { return parseDurationOrNone(&o.RetentionTime, s) }},
-	{"retention.bytes", "none", "how much is kept of each bucket", func(o *Options, s string) error { return parseSizeOrNone(&o.RetentionBytes, s) }},
+	{"retention.time", "7d", "how long rows are kept, or none", func(o *Options, s string) error { return keepsAll(parseDurationOrNone(&o.RetentionTime, s), s, "7d") }},
+	{"retention.bytes", "none", "how much is kept of each bucket", func(o *Options, s string) error { return keepsAll(parseSizeOrNone(&o.RetentionBytes, s), s, "none") }},
 	{"retention.local.time", "", "as retention.time, on the servers once it is tiered", nil},
 	{"retention.local.bytes", "", "as retention.bytes, on the servers once it is tiered", nil},
 	{"segment.bytes", "256MiB", "when a segment is closed, by size", func(o *Options, s string) error { return parseSegmentBytes(&o.SegmentBytes, s) }},
@@ -70,6 +70,15 @@ var optionTable = []option{
 	{"tier", "false", "whether old rows move to remote storage", nil},
 	{"tier.freshness", "3m", "how far remote storage may lag", nil},
 	{"tier.iceberg", "true", "whether remote storage is an Iceberg table", nil},
+}
+
+// keepsAll refuses a retention that this version would not carry out: rows go by log.delete-before only. It is better
+// to refuse than to keep what somebody relies upon to be gone.
+func keepsAll(err error, text, usual string) error {
+	if err != nil || text == usual || text == "none" {
+		return err
+	}
+	return fmt.Errorf("this version supports none or leaving it out only, not %q: delete rows with log.delete-before", text)
 }
 
 // optionNames lists the options in the order of the table.

@@ -252,7 +252,7 @@ func goldenSchema(t testing.TB) *Schema {
 func TestGoldenSchema(t *testing.T) {
 	const path = "testdata/schema-v1.json"
 	want := goldenSchema(t)
-	if *rewrite {
+	if *update {
 		if err := os.WriteFile(path, append(want.Encode(), '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the answers of the scripts in testdata anew")
+var update = flag.Bool("update", false, "write the answers of the scripts in testdata anew")
 
 // runScript runs every case of a script: lines of input, "----", the recorded answer, an empty line. Lines at the
 // head that begin with "#" are comments.
@@ -33,11 +33,11 @@ func runScript(t *testing.T, file string, run func(input string) string) {
 		}
 		got := strings.TrimSpace(run(input))
 		out.WriteString(input + "\n----\n" + got)
-		if want = strings.TrimSpace(want); got != want && !*rewrite {
+		if want = strings.TrimSpace(want); got != want && !*update {
 			t.Errorf("%s:\n%s\n got:\n%s\nwant:\n%s", file, input, got, want)
 		}
 	}
-	if *rewrite {
+	if *update {
 		if err := os.WriteFile(path, []byte(out.String()+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
