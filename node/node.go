@@ -150,6 +150,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return ignoreClosed(n.web.Serve(n.http)) })
 	}
 	group.Go(func() error { return n.tablets.Run(background) })
+	group.Go(func() error { return n.collect(background) })
 	group.Go(func() error {
 		<-background.Done()
 		n.drain()

@@ -132,3 +132,10 @@ func (s *Server) removeAgain(id quiver.TableID) {
 		s.removeDropped()
 	}
 }
+
+// Removed tells whether a dropped table's data is gone here, so that its tombstone may go.
+func (s *Server) Removed(id quiver.TableID) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.dropped[id]
+}

@@ -1,0 +1,37 @@
+package node
+
+import (
+	"context"
+	"time"
+)
+
+// collectEvery is how often tombstones are looked at, and how old one is at least when it goes: long enough for a
+// call that was under way when its table was dropped to have ended.
+const collectEvery = time.Minute
+
+// collect takes away the tombstones of tables whose data is gone, until the context ends.
+func (n *Node) collect(ctx context.Context) error {
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			n.purge(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// purge is one round of collect.
+func (n *Node) purge(ctx context.Context) {
+	due := n.options.Now().Add(-collectEvery).UnixMilli()
+	for _, tombstone := range n.coordinator.Tombstones() {
+		if tombstone.Dropped > due || !n.tablets.Removed(tombstone.Table) {
+			continue
+		}
+		if err := n.coordinator.PurgeTombstone(ctx, tombstone.Table); err != nil {
+			n.options.Logger.Warn("a tombstone stays, to be tried again", "table", tombstone.Path, "err", err)
+		}
+	}
+}
