@@ -147,27 +147,6 @@ func (b *Batch) partAt(off int64) int {
 	return at
 }
 
-// plain is the content of the i-th buffer, decompressed. Without compression it is the body's own memory, else
-// memory of its own.
-func (b *Batch) plain(i int) ([]byte, error) {
-	raw := b.buffer(i)
-	if b.codec == None || len(raw) == 0 {
-		return raw, nil
-	}
-	n, plain, err := declaredLength(raw)
-	if err != nil {
-		return nil, err
-	}
-	if plain {
-		return raw[lengthPrefix:], nil
-	}
-	dst := make([]byte, n)
-	if err := b.codec.decompress(dst, raw); err != nil {
-		return nil, err
-	}
-	return dst, nil
-}
-
 // zeros is the padding between buffers.
 var zeros [bodyAlign]byte
 

@@ -5,8 +5,8 @@
 // are: into a segment (Stored), out of it (Load, LoadColumns), to a reader (Served, Project). Only what has to become
 // another body is made anew: merged small batches, pieces of large ones, columns whose type or layout differs.
 //
-//	client -> Verify | Input.Batch -> SetProducers, Seal -> Stamp -> Stored -> segment
-//	segment -> ParseHeader -> Load | LoadColumns -> Project | Slice | Merge -> Served -> reader
+//	a put:   client -> Verify | Input.Batch -> Merge | Split -> SetProducers, Seal -> Stamp -> Stored -> segment
+//	a get:   segment -> ParseHeader -> Load | LoadColumns -> Slice | Merge -> Project | Arrange -> Served -> reader
 //
 // # Laws
 //

@@ -125,9 +125,6 @@ func (l *Layout) numNodes() int { return l.places[len(l.slots)].node }
 // numBuffers is the number of buffers a message has, the data buffers of views aside.
 func (l *Layout) numBuffers() int { return l.places[len(l.slots)].buffer }
 
-// flat says that the column is one array, with no children.
-func (s *slot) flat() bool { return len(s.children) == 0 && s.kind != kindDictionary }
-
 // numBuffers is the number of buffers of the array itself, the data buffers of a view aside.
 func (s *slot) numBuffers() int {
 	switch s.kind {

@@ -299,7 +299,7 @@ func (g *gate) layOut() (*buf.Buf, error) {
 }
 
 // fail names the column in which something is wrong.
-func (s *slot) fail(reason quiver.Reason, format string, args ...any) error {
+func (s *slot) fail(reason quiver.Reason, format string, args ...any) *quiver.Error {
 	return quiver.Errorf(reason, format, args...).On("column " + strconv.Quote(s.name))
 }
 

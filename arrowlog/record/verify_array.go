@@ -89,7 +89,7 @@ func (s *slot) required(nulls int64) error {
 	if s.nested {
 		return nil
 	}
-	return s.fail(quiver.SchemaMismatch, "%d nulls in a required column", nulls).(*quiver.Error).
+	return s.fail(quiver.SchemaMismatch, "%d nulls in a required column", nulls).
 		Advise("leave those rows out, or give the column a value")
 }
 
