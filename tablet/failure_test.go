@@ -5,6 +5,7 @@ package tablet
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -191,6 +192,45 @@ func TestSyncFailureFences(t *testing.T) {
 	e.mustPut(e.tablet(0), 4)
 	if got := e.rows(7)[0]; got[0] != 1 || got[len(got)-1] != 4 {
 		t.Errorf("rows %v", got)
+	}
+}
+
+// TestCrashWhileDropping cuts the power after every step of a removal. The next process finds the tombstone and ends
+// what was begun; the other table has all its rows.
+func TestCrashWhileDropping(t *testing.T) {
+	rng := seeded(t)
+	e := newEnv(t, 3)
+	e.addTable(8, "kept", 1, nil)
+	e.stop()
+	var clones []*fs.Mem
+	recording := false
+	e.fsys = fs.Record(e.mem, func(fs.Op, string) {
+		if recording {
+			clones = append(clones, e.mem.CrashClone(fs.CrashConfig{Rand: rng, KeepUnsynced: rng.IntN(101), TearSectors: true, TearEntries: true}))
+		}
+	})
+	e.start()
+	for b := range int32(3) {
+		e.mustPut(e.tablet(b), 1, 2, 3)
+	}
+	e.mustPut(e.tabletOf(8, 0), 4, 5)
+	e.server.Maintain(t.Context())
+	recording = true
+	e.drop(7)
+	recording = false
+	if len(clones) < 3 {
+		t.Fatalf("only %d steps", len(clones))
+	}
+	for i, left := range clones {
+		e.stop()
+		e.mem, e.fsys = left, left
+		e.start()
+		if names, _ := left.List("data/log"); slices.Contains(names, "7") {
+			t.Errorf("after step %d: the table's files are there", i)
+		}
+		if got := e.rows(8)[0]; !slices.Equal(got, []int64{4, 5}) {
+			t.Errorf("after step %d: rows %v", i, got)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
@@ -90,25 +89,6 @@ func (t *Tablet) DeleteBefore(ctx context.Context, before quiver.Offset) error {
 		return scan.OutOfRange(t.Table(), t.id.Bucket, before, scan.Offsets{Start: start, HighWatermark: high})
 	}
 	return t.explain(l.log.DeleteBefore(before))
-}
-
-// retain deletes the segments that retention lets go. It looks only where it need not open anything.
-func (t *Tablet) retain(now time.Time) {
-	l, o := t.leading.Load(), t.Table().Options
-	olderThan := int64(0)
-	if o.RetentionTime > 0 {
-		olderThan = now.Add(-o.RetentionTime).UnixMilli()
-	}
-	if olderThan == 0 && o.RetentionBytes == 0 || l.log.Failed() != nil {
-		return
-	}
-	point, err := l.log.RetentionPoint(olderThan, o.RetentionBytes)
-	if err == nil && point > l.log.Start() {
-		err = l.log.DeleteBefore(point)
-	}
-	if err != nil {
-		t.server.options.Logger.Error("delete what retention lets go, to be tried again", "bucket", t.id.String(), "error", err)
-	}
 }
 
 // Stats tells what the bucket holds.

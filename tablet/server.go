@@ -20,7 +20,6 @@ type Server struct {
 	options  Options
 	writers  writers
 	draining atomic.Bool
-	rounds   int // of maintenance; used by Run alone
 
 	// reconciling orders calls of Reconcile; mu guards what follows, for moments.
 	reconciling sync.Mutex
@@ -126,8 +125,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Maintain is one round of Run.
 func (s *Server) Maintain(ctx context.Context) {
-	now := s.options.Now()
-	if err := s.disk.Maintain(now); err != nil {
+	if err := s.disk.Maintain(s.options.Now()); err != nil {
 		s.options.Logger.Error("maintain the disk", "error", err)
 	}
 	for _, t := range s.settleLate() {
@@ -136,15 +134,7 @@ func (s *Server) Maintain(ctx context.Context) {
 		}
 	}
 	s.removeDropped()
-	if s.rounds++; s.rounds%retentionRounds == 0 {
-		for _, t := range s.openTablets() {
-			t.retain(now)
-		}
-	}
 }
-
-// retentionRounds is how many rounds of maintenance lie between two looks at what retention lets go.
-const retentionRounds = 60
 
 // settleLate moves the high watermark of puts that nobody waited for but somebody else committed, and gives the
 // tablets where something was staged more than a round ago and is still not durable.

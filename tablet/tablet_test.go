@@ -320,22 +320,6 @@ func TestDeleteBefore(t *testing.T) {
 	}
 }
 
-func TestRetention(t *testing.T) {
-	e := newEnv(t, 1)
-	e.addTable(8, "short", 1, map[string]string{"retention.time": "1h", "segment.age": "10m"})
-	e.reconcile(func(d *quiver.Desired) { d.Assignments[1].Epoch = 20 })
-	for i := range int64(5) {
-		e.mustPut(e.tabletOf(8, 0), i)
-		e.advance(30 * time.Minute)
-	}
-	for range retentionRounds {
-		e.server.Maintain(t.Context())
-	}
-	if got := e.rows(8)[0]; len(got) == 5 || len(got) == 0 || got[len(got)-1] != 4 {
-		t.Errorf("rows %v", got)
-	}
-}
-
 // TestClose checks that a closed server has made durable what was staged, takes nothing more, and lets nobody wait.
 func TestClose(t *testing.T) {
 	e := newEnv(t, 1)

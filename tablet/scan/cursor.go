@@ -3,9 +3,11 @@ package scan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog/record"
 )
 
 // cursor is where a scan stands in one bucket. It reads ahead by at most one stored batch.
@@ -122,15 +124,28 @@ func (c *cursor) read(ctx context.Context) (p piece, ok bool, err error) {
 			}
 			continue
 		}
-		if base := batch.Header().BaseOffset; base > c.at {
+		if err := c.check(batch.Header()); err != nil {
 			batch.Release()
-			return piece{}, false, quiver.Errorf(quiver.CorruptRange, "rows [%d, %d) are missing", c.at, base).
-				On(subject(c.table, c.src.Bucket()))
+			return piece{}, false, err
 		}
 		if p, ok := newPiece(batch, c.at, c.readEnd); ok {
 			c.at = p.until()
 			return p, true, nil
 		}
+	}
+}
+
+// check refuses a batch that does not go on where the one before ended, or is not in the schema of the scan.
+func (c *cursor) check(h record.Header) error {
+	switch mine := c.table.Schema.ID(); {
+	case h.BaseOffset > c.at:
+		return quiver.Errorf(quiver.CorruptRange, "rows [%d, %d) are missing", c.at, h.BaseOffset).
+			On(subject(c.table, c.src.Bucket())).Advise(fmt.Sprintf("read on from offset %d", h.BaseOffset))
+	case h.Schema != mine:
+		return quiver.Errorf(quiver.SchemaChanged, "from offset %d on the rows have schema %d, the read began with %d", c.at, h.Schema, mine).
+			On(subject(c.table, c.src.Bucket())).Advise("read on from there with a new call")
+	default:
+		return nil
 	}
 }
 

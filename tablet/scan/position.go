@@ -162,7 +162,7 @@ func (r *Range) end(ctx context.Context, src Source, now Offsets, p Position, fo
 // OutOfRange says that an offset is not there, and which ones are.
 func OutOfRange(table *quiver.Table, bucket int32, at quiver.Offset, now Offsets) error {
 	what := "below the earliest"
-	hint := `read from "earliest", and see retention.time and retention.bytes`
+	hint := `read from "earliest"`
 	if at > now.HighWatermark {
 		what = "above the latest"
 		hint = `read from "latest"; if the offset was read here before, the table may be another one of the same name`
