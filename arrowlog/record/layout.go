@@ -113,7 +113,7 @@ func newLayout(s *arrow.Schema, id quiver.SchemaID, ids []int64) (*Layout, error
 // Schema is the layout as an Arrow schema: physical types, names as of the table's schema.
 func (l *Layout) Schema() *arrow.Schema { return l.schema }
 
-// ID is the table schema that the layout stands for, 0 if it is none (a client's, a projection).
+// ID is the table schema that the layout, or what it was picked from, stands for; 0 if none (a client's, a mapping's).
 func (l *Layout) ID() quiver.SchemaID { return l.id }
 
 // NumColumns is the number of top-level columns.
