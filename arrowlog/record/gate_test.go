@@ -394,6 +394,24 @@ func TestGateRefuses(t *testing.T) {
 	}
 }
 
+// Bits behind the last row say nothing, also where they cannot be cut off because the bitmap is compressed.
+func TestGateIgnoresSpareBits(t *testing.T) {
+	l := mustLayout(t, column(arrow.StructOf(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Int64}), true))
+	for _, codec := range []Compression{None, LZ4, Zstd} {
+		bufs := [][]byte{{0b11111101}, {0b00000001}, le64(1, 2)}
+		if codec != None {
+			for i := range bufs {
+				bufs[i] = codec.appendCompressed(nil, bufs[i])
+			}
+		}
+		b, err := pass(l, forged(l, 2, []node{{2, 1}, {2, 1}}, codec, bufs...), Limits{}, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", codec, err)
+		}
+		b.Release()
+	}
+}
+
 // Buffers that overlap, do not ascend or are not aligned are laid out anew; what lies between is not kept.
 func TestGateLaysOutAnew(t *testing.T) {
 	s := arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.PrimitiveTypes.Int64}, {Name: "b", Type: arrow.PrimitiveTypes.Int64}}, nil)

@@ -281,21 +281,23 @@ func (g *gate) structs(s *slot, length int64, valid []byte) error {
 		if c.kind != kindNull && c.kind != kindRunEnd {
 			bitmap = g.again(at, n.length)
 		}
-		if bitmap == nil || valid == nil || nullBelow(bitmap, valid) {
+		if bitmap == nil || valid == nil || nullBelow(bitmap, valid, length) {
 			return c.excuse(n)
 		}
 	}
 	return nil
 }
 
-// nullBelow says whether a child is null in a place where its parent is not.
-func nullBelow(child, parent []byte) bool {
-	for i := range parent {
+// nullBelow says whether a child is null in one of n places where its parent is not.
+func nullBelow(child, parent []byte, n int64) bool {
+	whole := n / 8
+	for i := range whole {
 		if parent[i]&^child[i] != 0 {
 			return true
 		}
 	}
-	return false
+	// The bits behind the last place say nothing.
+	return n&7 != 0 && (parent[whole]&^child[whole])<<(8-n&7) != 0
 }
 
 // again is the validity bitmap that was the i-th buffer, of an array that has nulls.
