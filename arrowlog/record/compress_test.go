@@ -134,7 +134,7 @@ func TestCompressionReadByOthers(t *testing.T) {
 
 // TestDecompressLiedLength: frames that hold more or less than their prefix says are refused, in bounded memory.
 func TestDecompressLiedLength(t *testing.T) {
-	bomb := make([]byte, 64<<20)
+	bomb := make([]byte, 16<<20)
 	for _, c := range []Compression{LZ4, Zstd} {
 		for _, streamed := range []bool{false, true} {
 			src := c.appendCompressed(nil, bomb)

@@ -6,7 +6,7 @@ import (
 )
 
 // gather is the values at the given places, in their order; -1 stands for null. The slot is a normal one.
-func (h *shaper) gather(s *slot, v values, picks []int) (values, error) {
+func (h *shaper) gather(s *slot, v values, picks []int64) (values, error) {
 	n := len(picks)
 	if s.kind == kindNull {
 		return values{length: n, nulls: n}, nil
@@ -34,11 +34,11 @@ func (h *shaper) gather(s *slot, v values, picks []int) (values, error) {
 	return out, err
 }
 
-func (h *shaper) gatherValidity(v *values, picks []int) (values, error) {
+func (h *shaper) gatherValidity(v *values, picks []int64) (values, error) {
 	out := values{length: len(picks)}
 	some := v.countNulls() > 0
 	for _, p := range picks {
-		if p < 0 || some && v.isNull(p) {
+		if p < 0 || some && v.isNull(int(p)) {
 			out.nulls++
 		}
 	}
@@ -50,7 +50,7 @@ func (h *shaper) gatherValidity(v *values, picks []int) (values, error) {
 		return out, err
 	}
 	for i, p := range picks {
-		if p >= 0 && !(some && v.isNull(p)) {
+		if p >= 0 && !(some && v.isNull(int(p))) {
 			bitmap[i>>3] |= 1 << (i & 7)
 		}
 	}
@@ -58,7 +58,7 @@ func (h *shaper) gatherValidity(v *values, picks []int) (values, error) {
 	return out, nil
 }
 
-func (h *shaper) gatherBits(v *values, picks []int) ([]byte, error) {
+func (h *shaper) gatherBits(v *values, picks []int64) ([]byte, error) {
 	dst, err := h.take(bitBytes(len(picks)))
 	if err != nil {
 		return nil, err
@@ -66,14 +66,14 @@ func (h *shaper) gatherBits(v *values, picks []int) ([]byte, error) {
 	bits := v.buffers[1]
 	for i, p := range picks {
 		if p >= 0 {
-			p += v.off
+			p += int64(v.off)
 			dst[i>>3] |= bits[p>>3] >> (p & 7) & 1 << (i & 7)
 		}
 	}
 	return dst, nil
 }
 
-func (h *shaper) gatherFixed(v *values, picks []int, width int) ([]byte, error) {
+func (h *shaper) gatherFixed(v *values, picks []int64, width int) ([]byte, error) {
 	dst, err := h.take(int64(len(picks)) * int64(width))
 	if err != nil {
 		return nil, err
@@ -81,8 +81,8 @@ func (h *shaper) gatherFixed(v *values, picks []int, width int) ([]byte, error) 
 	src := v.buffers[1]
 	for i, p := range picks {
 		if p >= 0 {
-			p += v.off
-			copy(dst[i*width:(i+1)*width], src[p*width:])
+			at := (int(p) + v.off) * width
+			copy(dst[i*width:(i+1)*width], src[at:])
 		}
 	}
 	return dst, nil
@@ -98,7 +98,7 @@ func (v *values) item(i int, wide bool) (from, until int) {
 }
 
 // gatherOffsets writes the offsets of the items picked, and gives how much they span. Null items span nothing.
-func (h *shaper) gatherOffsets(s *slot, v *values, picks []int, out *values) (total int64, err error) {
+func (h *shaper) gatherOffsets(s *slot, v *values, picks []int64, out *values) (total int64, err error) {
 	wide, width := s.kind.wide(), 4
 	if wide {
 		width = 8
@@ -108,8 +108,8 @@ func (h *shaper) gatherOffsets(s *slot, v *values, picks []int, out *values) (to
 		return 0, err
 	}
 	for i, p := range picks {
-		if p >= 0 && !v.isNull(p) {
-			from, until := v.item(p, wide)
+		if p >= 0 && !v.isNull(int(p)) {
+			from, until := v.item(int(p), wide)
 			total += int64(until - from)
 		}
 		if total > math.MaxInt32 && !wide || total > math.MaxInt64/64 {
@@ -121,7 +121,7 @@ func (h *shaper) gatherOffsets(s *slot, v *values, picks []int, out *values) (to
 	return total, nil
 }
 
-func (h *shaper) gatherBinary(s *slot, v *values, picks []int, out *values) error {
+func (h *shaper) gatherBinary(s *slot, v *values, picks []int64, out *values) error {
 	total, err := h.gatherOffsets(s, v, picks, out)
 	if err != nil {
 		return err
@@ -133,15 +133,15 @@ func (h *shaper) gatherBinary(s *slot, v *values, picks []int, out *values) erro
 	out.buffers[2] = dst
 	wide, src := s.kind.wide(), v.buffers[2]
 	for _, p := range picks {
-		if p >= 0 && !v.isNull(p) {
-			from, until := v.item(p, wide)
+		if p >= 0 && !v.isNull(int(p)) {
+			from, until := v.item(int(p), wide)
 			dst = dst[copy(dst, src[from:until]):]
 		}
 	}
 	return nil
 }
 
-func (h *shaper) gatherLists(s *slot, v *values, picks []int, out *values) error {
+func (h *shaper) gatherLists(s *slot, v *values, picks []int64, out *values) error {
 	total, err := h.gatherOffsets(s, v, picks, out)
 	if err != nil {
 		return err
@@ -152,18 +152,18 @@ func (h *shaper) gatherLists(s *slot, v *values, picks []int, out *values) error
 	}
 	wide, at := s.kind.wide(), 0
 	for _, p := range picks {
-		if p < 0 || v.isNull(p) {
+		if p < 0 || v.isNull(int(p)) {
 			continue
 		}
-		for from, until := v.item(p, wide); from < until; from++ {
-			inner[at] = from
+		for from, until := v.item(int(p), wide); from < until; from++ {
+			inner[at] = int64(from)
 			at++
 		}
 	}
 	return h.gatherChildren(s, v, inner, out)
 }
 
-func (h *shaper) gatherFixedLists(s *slot, v *values, picks []int, out *values) error {
+func (h *shaper) gatherFixedLists(s *slot, v *values, picks []int64, out *values) error {
 	if s.width > 0 && int64(len(picks)) > math.MaxInt64/64/int64(s.width) {
 		return s.tooLong(math.MaxInt64)
 	}
@@ -173,13 +173,13 @@ func (h *shaper) gatherFixedLists(s *slot, v *values, picks []int, out *values) 
 	}
 	for i, p := range picks {
 		for k := range s.width {
-			inner[i*s.width+k] = below(p, (p+v.off)*s.width+k)
+			inner[i*s.width+k] = below(p, (int(p)+v.off)*s.width+k)
 		}
 	}
 	return h.gatherChildren(s, v, inner, out)
 }
 
-func (h *shaper) gatherStructs(s *slot, v *values, picks []int, out *values) error {
+func (h *shaper) gatherStructs(s *slot, v *values, picks []int64, out *values) error {
 	inner := picks
 	if v.off != 0 {
 		var err error
@@ -187,21 +187,21 @@ func (h *shaper) gatherStructs(s *slot, v *values, picks []int, out *values) err
 			return err
 		}
 		for i, p := range picks {
-			inner[i] = below(p, p+v.off)
+			inner[i] = below(p, int(p)+v.off)
 		}
 	}
 	return h.gatherChildren(s, v, inner, out)
 }
 
 // below is the place of a child's value below the parent's pick: null where the parent is.
-func below(pick, place int) int {
+func below(pick int64, place int) int64 {
 	if pick < 0 {
 		return -1
 	}
-	return place
+	return int64(place)
 }
 
-func (h *shaper) gatherChildren(s *slot, v *values, picks []int, out *values) error {
+func (h *shaper) gatherChildren(s *slot, v *values, picks []int64, out *values) error {
 	out.children = make([]values, len(s.children))
 	for i := range s.children {
 		var err error

@@ -134,7 +134,7 @@ func (in *Input) Batch(meta []byte, body *buf.Buf) (*Batch, error) {
 	if in.made == nil {
 		return in.join(sent, nil), nil
 	}
-	made, err := in.make(sent)
+	made, err := in.shape(sent)
 	if err != nil {
 		return nil, err
 	}
@@ -142,14 +142,15 @@ func (in *Input) Batch(meta []byte, body *buf.Buf) (*Batch, error) {
 	return in.join(sent, made), nil
 }
 
-// make makes the columns that are not in the client's batch as the table has them.
-func (in *Input) make(sent *Batch) (*Batch, error) {
+// shape makes the columns that are not in the client's batch as the table has them.
+func (in *Input) shape(sent *Batch) (*Batch, error) {
 	plain, err := in.converted(sent)
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Release()
-	h := &shaper{left: in.limits.MaxDecompressed, limit: in.limits.MaxDecompressed, dictionaries: in.dictionaries}
+	h := in.newShaper()
+	defer h.release()
 	columns := make([]values, 0, len(in.made.slots))
 	w := walker{b: plain}
 	read := make(map[int]values, len(plain.layout.slots)) // by the client's column
@@ -313,7 +314,8 @@ func (in *Input) Dictionary(meta []byte, body *buf.Buf) error {
 		return err
 	}
 	defer plain.Release()
-	h := &shaper{left: in.limits.MaxDecompressed, limit: in.limits.MaxDecompressed, dictionaries: in.dictionaries}
+	h := in.newShaper()
+	defer h.release()
 	s := &sent.layout.slots[0]
 	w := walker{b: plain}
 	v, err := h.normalize(s, w.array(s))

@@ -1,8 +1,10 @@
 package record
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -135,9 +137,9 @@ func asDictionary(r *rand.Rand, a arrow.Array) arrow.Array {
 	defer whole.Release()
 	values := disguiseFlat(r, whole)
 	defer values.Release()
-	types := []arrow.DataType{arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Uint32, arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Uint64}
+	types := []arrow.DataType{arrow.PrimitiveTypes.Uint32, arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Uint64}
 	if len(perm) < 100 {
-		types = append(types, arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Uint8)
+		types = append(types, arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Uint8, arrow.PrimitiveTypes.Int16)
 	}
 	index := types[r.IntN(len(types))]
 	b := array.NewBuilder(memory.DefaultAllocator, index)
@@ -544,17 +546,118 @@ func cumulative(t *testing.T, b *array.BinaryDictionaryBuilder, dt *arrow.Dictio
 
 // TestInputBombs: a few bytes that stand for very many are refused before memory is taken.
 func TestInputBombs(t *testing.T) {
-	text := strings.Repeat("x", 1<<20)
-	var indices []string
-	for range 4000 {
-		indices = append(indices, text)
+	p := arrow.PrimitiveTypes
+	text := columnFrom(arrow.BinaryTypes.String, strings.Repeat("x", 1<<20))
+	defer text.Release()
+	zeros := func(t arrow.DataType, n int) arrow.Array {
+		return columnFrom(t, strings.Split(strings.Repeat("0 ", n-1)+"0", " ")...)
 	}
-	dt := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int16, ValueType: arrow.BinaryTypes.String}
-	sent := recordFrom([]arrow.Field{field("s", dt, true)}, columnFrom(dt, indices...))
-	defer sent.Release()
-	table := tableOf(t, arrow.NewSchema([]arrow.Field{field("s", arrow.BinaryTypes.LargeString, true)}, nil), nil)
-	_, err := put(t, table, streamOf(t, sent.Schema(), []arrow.RecordBatch{sent}))
-	if quiver.ReasonOf(err) != quiver.BatchTooLarge {
-		t.Errorf("4 GB of text from a dictionary of 1 MB: %v", err)
+	dictionary := func() arrow.Array {
+		indices := zeros(p.Int16, 4000)
+		defer indices.Release()
+		return array.NewDictionaryArray(&arrow.DictionaryType{IndexType: p.Int16, ValueType: arrow.BinaryTypes.String}, indices, text)
+	}
+	views := func() arrow.Array {
+		const n = 20_000
+		offsets, sizes := make([]byte, 4*n), make([]byte, 4*n)
+		for i := range n {
+			storeIndex(sizes, i, 4, n)
+		}
+		child := zeros(p.Int8, n)
+		defer child.Release()
+		data := array.NewData(arrow.ListViewOf(p.Int8), n, []*memory.Buffer{nil, memory.NewBufferBytes(offsets), memory.NewBufferBytes(sizes)},
+			[]arrow.ArrayData{child.Data()}, 0, 0)
+		defer data.Release()
+		return array.MakeFromData(data)
+	}
+	runs := func() arrow.Array {
+		ends := columnFrom(p.Int32, "5000")
+		defer ends.Release()
+		return array.NewRunEndEncodedArray(ends, text, 5000, 0)
+	}
+	sameView := func() arrow.Array {
+		b := array.NewStringViewBuilder(memory.DefaultAllocator)
+		defer b.Release()
+		b.Append(strings.Repeat("x", 30_000))
+		one := b.NewArray()
+		defer one.Release()
+		buffers := one.Data().Buffers()
+		view := bytes.Repeat(buffers[1].Bytes()[:viewSize], 60_000)
+		data := array.NewData(arrow.BinaryTypes.StringView, 60_000, []*memory.Buffer{nil, memory.NewBufferBytes(view), buffers[2]}, nil, 0, 0)
+		defer data.Release()
+		return array.MakeFromData(data)
+	}
+	for name, c := range map[string]struct {
+		make func() arrow.Array
+		to   arrow.DataType
+	}{
+		"dictionary": {dictionary, arrow.BinaryTypes.LargeString},
+		"list views": {views, arrow.ListOf(p.Int8)},
+		"runs":       {runs, arrow.BinaryTypes.String},
+		"views":      {sameView, arrow.BinaryTypes.String},
+	} {
+		column := c.make()
+		sent := recordFrom([]arrow.Field{field("s", column.DataType(), true)}, column)
+		ms := streamOf(t, sent.Schema(), []arrow.RecordBatch{sent})
+		sent.Release()
+		table := tableOf(t, arrow.NewSchema([]arrow.Field{field("s", c.to, true)}, nil), nil)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := put(t, table, ms)
+		runtime.ReadMemStats(&after)
+		if quiver.ReasonOf(err) != quiver.BatchTooLarge {
+			t.Errorf("%s: %v", name, err)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 {
+			t.Errorf("%s: took %d bytes", name, took)
+		}
+	}
+}
+
+// BenchmarkInput is the way of what pandas and polars send into a table of strings, beside that of plain columns.
+func BenchmarkInput(b *testing.B) {
+	rec := benchRecord(10, 65536, "")
+	table := tableOf(b, rec.Schema(), nil)
+	l, err := NewLayout(table)
+	must(b, err)
+	variants := map[string]func(a arrow.Array) arrow.Array{
+		"plain":        func(a arrow.Array) arrow.Array { a.Retain(); return a },
+		"large_string": func(a arrow.Array) arrow.Array { return rebuilt(a, arrow.BinaryTypes.LargeString) },
+		"string_view":  func(a arrow.Array) arrow.Array { return rebuilt(a, arrow.BinaryTypes.StringView) },
+		"dictionary":   func(a arrow.Array) arrow.Array { return asDictionary(rand.New(rand.NewPCG(1, 1)), a) },
+	}
+	for _, name := range []string{"plain", "large_string", "string_view", "dictionary"} {
+		b.Run(name, func(b *testing.B) {
+			fields, cols := rec.Schema().Fields(), make([]arrow.Array, rec.NumCols())
+			for i, c := range rec.Columns() {
+				cols[i] = c
+				if c.DataType().ID() == arrow.STRING {
+					cols[i] = variants[name](c)
+				}
+				fields[i].Type = cols[i].DataType()
+			}
+			sent := array.NewRecordBatch(arrow.NewSchema(fields, nil), cols, rec.NumRows())
+			ms := streamOf(b, sent.Schema(), []arrow.RecordBatch{sent})
+			_, ids, err := ParseSchema(ms[0].meta)
+			must(b, err)
+			in, err := NewInput(sent.Schema(), ids, table, l, Limits{})
+			must(b, err)
+			defer in.Close()
+			for _, m := range ms[1 : len(ms)-1] {
+				body := staged(m.body)
+				must(b, in.Dictionary(m.meta, body))
+				body.Release()
+			}
+			last := ms[len(ms)-1]
+			body := staged(last.body)
+			defer body.Release()
+			b.SetBytes(int64(len(last.body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				batch, err := in.Batch(last.meta, body)
+				must(b, err)
+				batch.Release()
+			}
+		})
 	}
 }

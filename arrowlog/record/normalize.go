@@ -7,17 +7,30 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/buf"
 )
 
 // Clients may lay out values in ways that are not stored: dictionaries, views, list views, runs. Normalising writes
 // the same values in the plain way, nested ones too. All of it may blow up: a few indices can stand for gigabytes of
 // text, a few runs for billions of rows. So everything is sized and charged to a budget before memory is taken.
 
-// shaper makes memory for the values it lays out anew, within a budget.
+// shaper makes memory for the values it lays out anew, within a budget. They live until it is released.
 type shaper struct {
 	left         int64 // bytes that may still be taken
 	limit        int64
 	dictionaries map[int64]*dictionary
+	taken        []*buf.Buf
+}
+
+func (in *Input) newShaper() *shaper {
+	return &shaper{left: in.limits.MaxDecompressed, limit: in.limits.MaxDecompressed, dictionaries: in.dictionaries}
+}
+
+func (h *shaper) release() {
+	for _, b := range h.taken {
+		b.Release()
+	}
+	h.taken = nil
 }
 
 // dictionary is what a client's dictionary holds at the moment, normalised.
@@ -47,7 +60,10 @@ func (h *shaper) take(n int64) ([]byte, error) {
 	if err := h.charge(n); err != nil {
 		return nil, err
 	}
-	return make([]byte, n), nil
+	b := buf.Get(int(n))
+	h.taken = append(h.taken, b)
+	clear(b.Bytes())
+	return b.Bytes(), nil
 }
 
 // normal is the slot of the values once they are normalised.
@@ -141,7 +157,7 @@ func (h *shaper) unpackDictionary(s *slot, v values) (values, error) {
 		if at >= uint64(size) {
 			return values{}, s.malformed("row %d has index %d, the dictionary %d values", i, at, size)
 		}
-		picks[i] = int(at)
+		picks[i] = int64(at)
 	}
 	if d == nil { // all null
 		return h.nulls(s.normal(), v.length)
@@ -181,7 +197,7 @@ func (h *shaper) unpackRuns(s *slot, v values) (values, error) {
 		if run >= min(ends.length, inner.length) {
 			return values{}, s.malformed("the runs end before row %d", i)
 		}
-		picks[i] = run
+		picks[i] = int64(run)
 	}
 	return h.gather(s.children[1].normal(), inner, picks)
 }
@@ -308,7 +324,7 @@ func (h *shaper) unpackListViews(s *slot, v values) (values, error) {
 	for i := range v.length {
 		from, n := list(i)
 		for k := range n {
-			picks[at] = int(from + k)
+			picks[at] = from + k
 			at++
 		}
 	}
@@ -325,10 +341,8 @@ func storeIndex(dst []byte, i, width int, n int64) {
 	}
 }
 
-// picks is room for n places of values.
-func (h *shaper) picks(n int) ([]int, error) {
-	if err := h.charge(8 * int64(n)); err != nil {
-		return nil, err
-	}
-	return make([]int, n), nil
+// picks is room for n places of values, all of them 0.
+func (h *shaper) picks(n int) ([]int64, error) {
+	room, err := h.take(8 * int64(n))
+	return cast[int64](room), err
 }
