@@ -18,6 +18,7 @@ import (
 	"github.com/quiverlog/quiver/coordinator"
 	"github.com/quiverlog/quiver/coordinator/metastore"
 	"github.com/quiverlog/quiver/flight/server"
+	"github.com/quiverlog/quiver/internal/fs"
 	"github.com/quiverlog/quiver/tablet"
 )
 
@@ -66,16 +67,16 @@ func (n *Node) open() error {
 	if err := n.openData(); err != nil {
 		return err
 	}
-	if err := n.openServers(); err != nil {
+	if err := n.listen(); err != nil {
 		return err
 	}
-	return n.listen()
+	return n.openServers()
 }
 
 // openData takes the directory and opens the two stores in it.
 func (n *Node) openData() (err error) {
 	o := n.options
-	if err := o.FS.MkdirAll(o.Data, 0o700); err != nil {
+	if err := fs.MakeDirs(o.FS, o.Data); err != nil {
 		return fmt.Errorf("make the data directory %s: %w", o.Data, err)
 	}
 	if n.lock, err = o.FS.Lock(filepath.Join(o.Data, "LOCK")); err != nil {
@@ -109,7 +110,8 @@ func (n *Node) openServers() (err error) {
 		return fmt.Errorf("load the metadata in %s: %w", o.Data, err)
 	}
 	n.service = server.New(n.coordinator, n.tablets, server.Options{
-		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory, CreateTables: o.CreateTables, Now: o.Now, Logger: o.Logger,
+		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory, CreateTables: o.CreateTables, Location: n.location(),
+		Now: o.Now, Logger: o.Logger,
 	})
 	n.grpc = n.service.NewGRPC()
 	return nil
@@ -128,6 +130,16 @@ func (n *Node) listen() (err error) {
 	}
 	n.web = &http.Server{Handler: n.newHTTP(), ReadHeaderTimeout: 5 * time.Second}
 	return nil
+}
+
+// location is where clients reach the Flight port; "" if it listens on all addresses, of which none is known to be
+// the right one.
+func (n *Node) location() string {
+	host, _, err := net.SplitHostPort(n.FlightAddr())
+	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
+		return ""
+	}
+	return "grpc://" + n.FlightAddr()
 }
 
 // FlightAddr is the address the Flight port is bound to.

@@ -11,8 +11,8 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultMaxMessage  = 256 << 20 // also what wire.md promises
-	DefaultPutMemory   = 512 << 20
+	DefaultMaxMessage = 256 << 20 // also what wire.md promises
+	DefaultPutMemory  = 512 << 20
 )
 
 // Options says where a node keeps its data, where it listens and how much it may use.

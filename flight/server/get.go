@@ -29,7 +29,7 @@ func (s *Service) DoGet(ticket *afl.Ticket, stream afl.FlightService_DoGetServer
 	if err != nil {
 		return err
 	}
-	scanner, err := scan.Open(read.spec, scan.Options{Logger: s.options.Logger})
+	scanner, err := scan.Open(read.spec, scan.Options{Now: s.options.Now, Logger: s.options.Logger})
 	if err != nil {
 		return err
 	}

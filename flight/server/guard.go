@@ -31,14 +31,7 @@ func (s *Service) guardStream(srv any, stream grpc.ServerStream, info *grpc.Stre
 	return handle(srv, stream)
 }
 
-func (s *Service) isDraining() bool {
-	select {
-	case <-s.draining:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Service) isDraining() bool { return s.serving.Err() != nil }
 
 // leave turns what a call ended with into a status.
 func (s *Service) leave(method string, panicked any, err error) error {

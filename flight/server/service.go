@@ -57,8 +57,8 @@ type Service struct {
 	layouts     layouts
 	actions     []action
 
-	drainOnce sync.Once
-	draining  chan struct{} // closed when the service takes nothing new
+	serving context.Context // ends when the service takes nothing new
+	drain   context.CancelFunc
 }
 
 // New returns a service over the coordinator's tables and the node's tablets.
@@ -69,8 +69,8 @@ func New(c *coordinator.Coordinator, t *tablet.Server, o Options) *Service {
 		options:     o,
 		memory:      buf.NewBudget(o.PutMemory),
 		limits:      record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage, MaxRatio: maxRatio},
-		draining:    make(chan struct{}),
 	}
+	s.serving, s.drain = context.WithCancel(context.Background())
 	s.actions = s.actionTable()
 	return s
 }
@@ -96,7 +96,7 @@ func (s *Service) NewGRPC() *grpc.Server {
 }
 
 // Drain refuses new calls and ends the streams that run, with SERVER_DRAINING, once what they staged is settled.
-func (s *Service) Drain() { s.drainOnce.Do(func() { close(s.draining) }) }
+func (s *Service) Drain() { s.drain() }
 
 // errDraining is what a call gets while the server goes down.
 func errDraining() error {
@@ -141,13 +141,6 @@ func (l *layouts) of(schema *quiver.Schema) (*record.Layout, error) {
 // stopped derives a context that ends with the call, or when the server drains.
 func (s *Service) stopped(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := make(chan struct{})
-	go func() {
-		select {
-		case <-s.draining:
-			cancel(errDraining())
-		case <-stop:
-		}
-	}()
-	return ctx, sync.OnceFunc(func() { close(stop); cancel(nil) })
+	release := context.AfterFunc(s.serving, func() { cancel(errDraining()) })
+	return ctx, func() { release(); cancel(nil) }
 }
