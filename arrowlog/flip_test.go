@@ -92,6 +92,7 @@ func newDamaged(t *testing.T) *damaged {
 	d := &damaged{mem: fs.NewMem()}
 	d.world = newWorld(t, d.mem)
 	d.config.SegmentBytes = 2500
+	d.opts.ProjectFrom = 1
 	l := d.lead()
 	for i := range 9 {
 		ns := count(int64(10*i), 1+i%3)

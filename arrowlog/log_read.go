@@ -184,7 +184,7 @@ func (r *Reader) load(entries []entry) error {
 	r.window.head = head
 	run := adjacent(entries, r.until, int64(r.log.disk.options.ReadBytes))
 	r.window.at = -1
-	if r.cols == nil || run[0].size() < largeBody {
+	if r.cols == nil || run[0].size() < int64(r.log.disk.options.ProjectFrom) {
 		if err := r.loadWhole(run); err != nil {
 			return err
 		}

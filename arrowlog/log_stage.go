@@ -214,7 +214,7 @@ func (l *Log) refuse(err error) error {
 
 func (l *Log) refusef(reason quiver.Reason, format string, args ...any) *quiver.Error {
 	e := quiver.Errorf(reason, format, args...).On(subject(l.id))
-	e.Op = "arrowlog.stage"
+	e.Op, e.Outcome = "arrowlog.stage", quiver.NotDone
 	return e
 }
 

@@ -119,6 +119,7 @@ func newTrace(t testing.TB, fsys fs.FS, r *rand.Rand) *trace {
 	tr.opts.ReadBytes = []int{1, 3000, 1 << 20}[r.IntN(3)]
 	tr.opts.OpenFiles = []int{1, 4, 100}[r.IntN(3)]
 	tr.opts.IndexBytes = []int64{1, 1 << 20}[r.IntN(2)]
+	tr.opts.ProjectFrom = []int{1, 64 << 10}[r.IntN(2)]
 	return tr
 }
 

@@ -37,6 +37,9 @@ type Options struct {
 	MergeInto int
 	// ReadBytes is how much one read of adjacent batches takes in, unless one batch alone is larger. Default: 1 MiB.
 	ReadBytes int
+	// ProjectFrom is the stored size from which a batch is not read whole when only some columns are asked for.
+	// Default: 64 KiB.
+	ProjectFrom int
 }
 
 // withDefaults fills in what is not set.
@@ -56,6 +59,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MergeBelow, 64<<10)
 	setDefault(&o.MergeInto, 1<<20)
 	setDefault(&o.ReadBytes, 1<<20)
+	setDefault(&o.ProjectFrom, 64<<10)
 	return o
 }
 
@@ -78,6 +82,7 @@ func (o Options) Validate() error {
 	atLeast("GroupBytes", int64(o.GroupBytes), 1)
 	atLeast("MergeInto", int64(o.MergeInto), 1)
 	atLeast("ReadBytes", int64(o.ReadBytes), 1)
+	atLeast("ProjectFrom", int64(o.ProjectFrom), 1)
 	return errors.Join(errs...)
 }
 

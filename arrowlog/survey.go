@@ -50,6 +50,9 @@ func (l *Log) Size(from, until quiver.Offset) (int64, error) {
 		if s.base >= until {
 			break
 		}
+		if i+1 < len(v.segments) && v.segments[i+1].base <= from {
+			continue
+		}
 		entries, err := v.of(i)
 		if err != nil {
 			return 0, err
