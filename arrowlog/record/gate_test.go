@@ -394,6 +394,23 @@ func TestGateRefuses(t *testing.T) {
 	}
 }
 
+// A body need not be padded at its end; what is stored of it is.
+func TestGateTakesUnpaddedBody(t *testing.T) {
+	l := mustLayout(t, column(arrow.BinaryTypes.String, true))
+	b := &Batch{rows: 0, nodes: []node{{0, 0}}, buffers: []span{{}, {0, 4}, {4, 0}}, bodyLen: 4}
+	m := rawMessage{make([]byte, batchMessageSize(1, 3)), make([]byte, 4)}
+	b.putBatchMessage(m.meta)
+	got, err := pass(l, m, Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer got.Release()
+	checkShape(t, got)
+	if got.bodyLen != bodyAlign {
+		t.Fatalf("body of %d bytes", got.bodyLen)
+	}
+}
+
 // Bits behind the last row say nothing, also where they cannot be cut off because the bitmap is compressed.
 func TestGateIgnoresSpareBits(t *testing.T) {
 	l := mustLayout(t, column(arrow.StructOf(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Int64}), true))

@@ -188,7 +188,7 @@ func (g *gate) vectors() error {
 	return g.places()
 }
 
-// places reads the buffers. Those that are empty lie nowhere: they are given the next place there is.
+// places reads the buffers. Those that are empty lie nowhere: clean gives them the next place there is.
 func (g *gate) places() error {
 	g.buffers = make([]span, len(g.msg.buffers)/16)
 	size := int64(len(g.body))
@@ -196,7 +196,8 @@ func (g *gate) places() error {
 	for i := range g.buffers {
 		s := g.msg.buffer(i)
 		if s.len == 0 {
-			s.off = end
+			g.buffers[i].off = min(end, size)
+			continue
 		}
 		if s.off < 0 || s.len < 0 || s.off > size || s.len > size-s.off {
 			return malformed("buffer %d lies at %d+%d, the body has %d bytes", i, s.off, s.len, size)
