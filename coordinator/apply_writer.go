@@ -79,40 +79,40 @@ func (c InitWriter) findByID(s *State) (*writer, error) {
 }
 
 // grant gives a new writer id with epoch 0.
-func (ch *change) grant(c InitWriter) error {
-	id := ch.head.NextWriter
+func (c *change) grant(w InitWriter) error {
+	id := c.head.NextWriter
 	if id >= quiver.NoWriter-1 {
 		return quiver.Errorf(quiver.Internal, "writer ids are used up").WithOutcome(quiver.NotDone)
 	}
-	ch.head.NextWriter++
-	ch.create(idKey(writerPrefix, id), writerRecord{Raised: c.Now, Name: c.Name, Principal: c.Principal})
-	ch.result.Writer = quiver.WriterGrant{ID: id, Raised: c.Now}
+	c.head.NextWriter++
+	c.create(idKey(writerPrefix, id), writerRecord{Raised: w.Now, Name: w.Name, Principal: w.Principal})
+	c.result.Writer = quiver.WriterGrant{ID: id, Raised: w.Now}
 	return nil
 }
 
 // raise gives a writer its next epoch. Its time never goes back, whatever the clock does.
-func (ch *change) raise(w *writer, now int64) error {
+func (c *change) raise(w *writer, now int64) error {
 	if w.Epoch == math.MaxInt32 {
 		return quiver.Errorf(quiver.Internal, "its epochs are used up").On(fmt.Sprintf("writer %d", w.ID)).
 			WithOutcome(quiver.NotDone).Advise("get a new id with writer.init")
 	}
 	grant := quiver.WriterGrant{ID: w.ID, Epoch: w.Epoch + 1, Raised: max(now, w.Raised)}
-	ch.put(idKey(writerPrefix, w.ID), writerRecord{
+	c.put(idKey(writerPrefix, w.ID), writerRecord{
 		Epoch: grant.Epoch, Raised: grant.Raised, Name: w.name, Principal: w.principal,
 	})
-	ch.result.Writer = grant
+	c.result.Writer = grant
 	return nil
 }
 
 // prune forgets old grants: those without a name that were never raised, and that no table's writer.expiry keeps.
 // Nothing is lost with them: an id below the counter that is not there was issued with epoch 0, long ago. Raised
 // epochs are kept for ever, since they fence.
-func (ch *change) prune(s *State, now int64) {
+func (c *change) prune(s *State, now int64) {
 	before := now - defaultExpiry.Milliseconds()
 	exact := false
 	pruned := 0
 	for _, w := range s.writers {
-		if w.name != "" || w.Epoch > 0 || w.ID == ch.result.Writer.ID {
+		if w.name != "" || w.Epoch > 0 || w.ID == c.result.Writer.ID {
 			continue
 		}
 		if w.Raised >= before || pruned == maxPruned {
@@ -124,7 +124,7 @@ func (ch *change) prune(s *State, now int64) {
 				return
 			}
 		}
-		ch.remove(idKey(writerPrefix, w.ID))
+		c.remove(idKey(writerPrefix, w.ID))
 		pruned++
 	}
 }

@@ -40,7 +40,7 @@
 //	head                                  {"format":1,"incarnation":3,"base":3,"epoch":5,"next_table":18,"next_writer":41}
 //	database/<name>                       {"comment":"","created":1763800000000}
 //	table/<table>                         {"database":"default","name":"events","schema":{…},"buckets":4,
-//	                                       "options":{"retention.time":"7d"},"comment":"","created":1763800000000}
+//	                                       "options":{"segment.age":"2h"},"comment":"","created":1763800000000}
 //	dropped/<table>                       {"database":"default","name":"events","buckets":4,"dropped":1763800000000}
 //	elect/<table>/<partition>/<bucket>    {"epoch":5}
 //	writer/<writer>                       {"epoch":3,"raised":1763800000000,"name":"loader-7","principal":"etl"}

@@ -35,7 +35,7 @@ func randomCommand(r *rand.Rand, now int64) Command {
 	case 0:
 		return StartServer{Now: now}
 	case 1, 2, 3:
-		options := []map[string]string{nil, {"retention.time": "30d"}, {"writer.expiry": "20d"}, {"nonsense": "1"}}
+		options := []map[string]string{nil, {"segment.age": "2h"}, {"writer.expiry": "20d"}, {"nonsense": "1"}}
 		return CreateTable{Now: now, TableSpec: quiver.TableSpec{
 			Database: "default", Name: name, Schema: testSchema, Buckets: int32(r.IntN(5)), IfNotExists: r.IntN(2) == 0,
 			Options: options[r.IntN(len(options))], Comment: "ü",
@@ -165,7 +165,7 @@ func obvious(s *State) quiver.Desired {
 // for speed equals what is obvious, no promise is broken, and no state changed that was there before.
 func TestRandomCommands(t *testing.T) {
 	r := seeded(t)
-	for range 20 {
+	for range 8 {
 		m := newMachine()
 		p := newPromises()
 		type snapshot struct {
@@ -174,7 +174,7 @@ func TestRandomCommands(t *testing.T) {
 		}
 		var snapshots []snapshot
 		commands := []Command{StartServer{Now: m.now}}
-		for range 250 {
+		for range 150 {
 			m.now += r.Int64N(12 * time.Hour.Milliseconds())
 			commands = append(commands, randomCommand(r, m.now))
 		}
@@ -212,7 +212,7 @@ func TestRandomCommands(t *testing.T) {
 // TestGroupsEqualSingles runs the same commands in groups and one by one.
 func TestGroupsEqualSingles(t *testing.T) {
 	r := seeded(t)
-	for range 50 {
+	for range 20 {
 		single, grouped := newMachine(), newMachine()
 		pending := []Command{StartServer{Now: single.now}}
 		for range 10 {

@@ -71,18 +71,17 @@ func (c *Coordinator) commit(txn metastore.Txn, next *State) error {
 		return storeError(fmt.Errorf("make a request id: %w", err), quiver.NotDone)
 	}
 	r, err := c.store.Commit(c.ctx, txn)
-	switch {
-	case r.Outcome == metastore.Done:
+	switch r.Outcome {
+	case metastore.Done:
 		c.adopt(next, r.Version)
 		return nil
-	case r.Outcome == metastore.NotDone:
+	case metastore.NotDone:
 		c.options.Logger.Warn("metadata was not committed", "error", err)
 		return c.refused(err)
 	}
 	c.options.Logger.Error("the outcome of a metadata commit is unknown; it is repeated", "error", err)
 	c.doubt = &doubt{txn: txn, next: next}
-	err = c.settle()
-	if c.doubt != nil {
+	if err = c.settle(); c.doubt != nil {
 		return storeError(err, quiver.Unknown)
 	}
 	return err

@@ -74,7 +74,9 @@ func OpenEmbedded(fsys fs.FS, dir string, o EmbeddedOptions) (*Embedded, error) 
 
 // Get implements Store.
 func (e *Embedded) Get(ctx context.Context, key string) (entry Entry, ok bool, err error) {
-	err = e.read(ctx, func() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err = e.readLocked(ctx, func() error {
 		version, value, err := e.engine.get(key)
 		entry, ok = Entry{Key: key, Value: value, Version: version}, version != Absent
 		return err
@@ -86,13 +88,8 @@ func (e *Embedded) Get(ctx context.Context, key string) (entry Entry, ok bool, e
 }
 
 // Range implements Store.
-func (e *Embedded) Range(ctx context.Context, prefix string, visit func(Entry) error) (version int64, err error) {
-	var found []Entry
-	err = e.read(ctx, func() (err error) {
-		found, err = e.engine.entries(prefix)
-		version = e.requests.version
-		return err
-	})
+func (e *Embedded) Range(ctx context.Context, prefix string, visit func(Entry) error) (int64, error) {
+	found, version, err := e.entries(ctx, prefix)
 	if err != nil {
 		return 0, err
 	}
@@ -100,16 +97,25 @@ func (e *Embedded) Range(ctx context.Context, prefix string, visit func(Entry) e
 		if err := visit(found[i]); err != nil {
 			return 0, err
 		}
-		found[i] = Entry{}
+		found[i] = Entry{} // visited entries need not stay in memory
 	}
 	return version, nil
 }
 
-// read runs a read, and a second time if the engine failed under it: a failure in the background is no reason to
-// fail a read.
-func (e *Embedded) read(ctx context.Context, op func() error) error {
+func (e *Embedded) entries(ctx context.Context, prefix string) (found []Entry, version int64, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	err = e.readLocked(ctx, func() (err error) {
+		found, err = e.engine.entries(prefix)
+		version = e.requests.version
+		return err
+	})
+	return found, version, err
+}
+
+// readLocked runs a read, and a second time if the engine failed under it: a failure in the background is no reason
+// to fail a read.
+func (e *Embedded) readLocked(ctx context.Context, op func() error) error {
 	if err := e.usableLocked(ctx); err != nil {
 		return err
 	}
@@ -124,38 +130,32 @@ func (e *Embedded) read(ctx context.Context, op func() error) error {
 }
 
 // Commit implements Store.
-func (e *Embedded) Commit(ctx context.Context, txn Txn) (Result, error) {
+func (e *Embedded) Commit(ctx context.Context, txn Txn) (result Result, err error) {
 	if err := txn.Check(); err != nil {
 		return Result{}, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.usableLocked(ctx); err != nil {
-		return Result{}, err
-	}
-	if r, ok := e.requests.find(txn.Request); ok {
-		return r, nil
-	}
-	err := conflict(txn.Compares, func(key string) (int64, error) {
-		version, _, err := e.engine.get(key)
-		return version, err
+	var repeated bool
+	var after digest
+	err = e.readLocked(ctx, func() (err error) {
+		if result, repeated = e.requests.find(txn.Request); !repeated {
+			after, err = e.engine.prepare(&txn, e.requests.version+1, e.digest)
+		}
+		return err
 	})
-	if err != nil {
-		return Result{}, err
+	if err != nil || repeated {
+		return result, err
 	}
 	if err := pointBeforeWrite.Hit(); err != nil {
 		return Result{}, err
 	}
-	return e.writeLocked(&txn)
+	return e.writeLocked(&txn, after)
 }
 
 // writeLocked writes a transaction whose comparisons hold.
-func (e *Embedded) writeLocked(txn *Txn) (Result, error) {
+func (e *Embedded) writeLocked(txn *Txn, after digest) (Result, error) {
 	version := e.requests.version + 1
-	after, err := e.engine.digestAfter(e.digest, txn, version)
-	if err != nil {
-		return Result{}, err
-	}
 	if err := e.engine.write(txn, version, after); err != nil {
 		e.giveUpLocked(err)
 		return Result{Outcome: Unknown}, fmt.Errorf("commit metadata in %s: %w", e.dir, err)

@@ -40,7 +40,7 @@ func TestEmbedded(t *testing.T) {
 // bulky gives the transactions of a workload that rotates Pebble's log and flushes a few times.
 func bulky() []Txn {
 	var txns []Txn
-	for i := range 10 {
+	for i := range 7 {
 		txn := put(fmt.Sprintf("k%d", i%5), fmt.Sprintf("only-%d", i))
 		txn.Puts = append(txn.Puts, Put{"bulk", bytes.Repeat([]byte{byte(i)}, 30<<10)})
 		if i > 3 {

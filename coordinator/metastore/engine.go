@@ -88,27 +88,37 @@ func fill(b *pebble.Batch, txn *Txn, version int64, after digest) {
 	}
 }
 
-// digestAfter gives what the keys add up to after a transaction, from what they add up to before it.
-func (e *engine) digestAfter(d digest, txn *Txn, version int64) (digest, error) {
-	remove := func(key string) error {
-		version, value, err := e.get(key)
-		if err == nil && version != Absent {
-			d.remove(key, version, value)
+// prepare checks the comparisons of a transaction, and gives what the keys add up to after it, from what they add up
+// to before it.
+func (e *engine) prepare(txn *Txn, version int64, d digest) (digest, error) {
+	err := conflict(txn.Compares, func(key string) (int64, error) {
+		version, _, err := e.get(key)
+		return version, err
+	})
+	if err != nil {
+		return d, err
+	}
+	for _, key := range txn.Deletes {
+		if err := e.forget(&d, key); err != nil {
+			return d, err
 		}
-		return err
 	}
 	for _, p := range txn.Puts {
-		if err := remove(p.Key); err != nil {
+		if err := e.forget(&d, p.Key); err != nil {
 			return d, err
 		}
 		d.add(p.Key, version, p.Value)
 	}
-	for _, key := range txn.Deletes {
-		if err := remove(key); err != nil {
-			return d, err
-		}
-	}
 	return d, nil
+}
+
+// forget takes what a key has now out of a digest.
+func (e *engine) forget(d *digest, key string) error {
+	version, value, err := e.get(key)
+	if err == nil && version != Absent {
+		d.remove(key, version, value)
+	}
+	return err
 }
 
 // load gives the requests that are remembered and what all keys add up to, and checks that nothing is missing.

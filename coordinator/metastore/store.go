@@ -109,11 +109,11 @@ func (t *Txn) Check() error {
 type Outcome int8
 
 const (
-	// NotDone: nothing changed, and nothing will.
+	// NotDone means that nothing changed, and nothing will.
 	NotDone Outcome = iota
-	// Unknown: it may have happened, once. Commit it again to find out.
+	// Unknown means that it may have happened, once. Commit it again to find out.
 	Unknown
-	// Done: it happened, and is durable.
+	// Done means that it happened, and is durable.
 	Done
 )
 
@@ -195,5 +195,8 @@ func (r *requests) note(id RequestID, version int64) {
 // find gives the result of a request that was done before.
 func (r *requests) find(id RequestID) (Result, bool) {
 	version, ok := r.made[id]
-	return Result{Outcome: Done, Version: version, Repeated: true}, ok
+	if !ok {
+		return Result{}, false
+	}
+	return Result{Outcome: Done, Version: version, Repeated: true}, true
 }
