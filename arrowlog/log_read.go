@@ -24,7 +24,8 @@ type Reader struct {
 	until quiver.Offset
 	cols  []int // nil: all
 
-	seg     *segment // the one that the window lies in; nil: none yet
+	seg     *segment      // the one that the window lies in; nil: none yet
+	end     quiver.Offset // where that one ends, as far as was known when it was entered
 	window  window
 	doubted *segment // whose index was already taken from the segment itself
 }
@@ -132,10 +133,14 @@ func (r *Reader) locate() (entries []entry, end quiver.Offset, err error) {
 	}
 	l := r.log
 	l.mu.Lock()
-	if r.next < l.start {
+	if r.next < l.start && !r.inside() {
 		start, high := l.start, l.high
 		l.mu.Unlock()
 		return nil, 0, outOfRange(l.id, r.next, start, high)
+	}
+	if r.inside() && r.seg.removed.Load() { // deleted meanwhile: it stays until we leave it
+		l.mu.Unlock()
+		return r.indexed(r.seg, r.end)
 	}
 	i, found := slices.BinarySearchFunc(l.segments, r.next, func(s *segment, o quiver.Offset) int { return int(s.base - o) })
 	if !found {
@@ -160,17 +165,28 @@ func (r *Reader) locate() (entries []entry, end quiver.Offset, err error) {
 		}
 		r.seg = s
 	}
+	r.end = end
 	entries, open := l.entries, last && l.open
 	l.mu.Unlock()
 	if open {
 		return entries, end, nil
 	}
+	return r.indexed(s, end)
+}
+
+// inside tells whether the next row lies in the segment that the reader holds.
+func (r *Reader) inside() bool {
+	return r.seg != nil && r.seg.base <= r.next && r.next < r.end
+}
+
+// indexed gives the entries of a closed segment.
+func (r *Reader) indexed(s *segment, end quiver.Offset) ([]entry, quiver.Offset, error) {
 	x, err := s.loadIndex()
 	switch {
 	case quiver.ReasonOf(err) == quiver.CorruptRange:
 		return nil, end, nil // its head is lost, and all of its rows with it
 	case err != nil:
-		return nil, 0, readError(l.id, err)
+		return nil, 0, readError(r.log.id, err)
 	}
 	return x.entries, end, nil
 }
