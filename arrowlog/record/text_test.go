@@ -6,18 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-// validText is utf8.Valid: on everything up to four bytes that starts like a character, and on random texts with
-// damage.
+// validText is utf8.Valid: on all beginnings of a character with the edges of what may follow, and on random texts
+// with damage.
 func TestValidText(t *testing.T) {
 	pad := []byte("abcdefgh")
-	for w := range uint32(1 << 24) {
-		b := [4]byte{byte(w) | 0x80, byte(w >> 8), byte(w >> 16), 0x80}
-		if w>>16&1 == 0 {
-			b[3] = 'x'
-		}
-		p := append(b[:4:4], pad...)
-		if got, want := validText(p), utf8.Valid(p); got != want {
-			t.Fatalf("%x: %v, want %v", b, got, want)
+	edges := []byte{0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF}
+	for w := range 1 << 16 {
+		for _, third := range edges {
+			for _, fourth := range edges {
+				p := append([]byte{byte(w), byte(w >> 8), third, fourth}, pad...)
+				if got, want := validText(p), utf8.Valid(p); got != want {
+					t.Fatalf("%x: %v, want %v", p[:4], got, want)
+				}
+			}
 		}
 	}
 	seeded(t, 50, func(t *testing.T, r *rand.Rand) {
