@@ -1,0 +1,101 @@
+"""Every snippet of README and docs runs as it stands, but for the address of the server."""
+
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+GO_PROGRAM = """package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/apache/arrow-go/v18/arrow/flight"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+func run(ctx context.Context) error {
+%s
+}
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+"""
+
+
+def snippets(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def events(server):
+    """The table that the README's first snippet makes, which later ones read."""
+    run_python(ROOT / "README.md", server)
+    return server
+
+
+def run_python(page, server):
+    """Runs a page's Python snippets one after the other, as a reader would paste them."""
+    namespace = {}
+    for code in snippets(page, "python"):
+        exec(compile(code.replace("127.0.0.1:8815", server.address), str(page), "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if snippets(p, "python")], ids=lambda p: p.name)
+def test_python(page, server, capsys):
+    run_python(page, server)
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if snippets(p, "go")], ids=lambda p: p.name)
+def test_go(page, events, tmp_path):
+    for number, code in enumerate(snippets(page, "go")):
+        folder = ROOT / ".build" / f"snippet-{page.stem}-{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "main.go").write_text(GO_PROGRAM % code.replace("127.0.0.1:8815", events.address))
+        done = subprocess.run(["go", "run", "."], cwd=folder, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert "action" in done.stdout
+
+
+def test_commands_exist():
+    """What the README tells to type is there: make targets, verbs of the program."""
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.M))
+    for page in PAGES:
+        for block in snippets(page, "sh"):
+            for target in re.findall(r"^make ([a-z-]+)", block, re.M):
+                assert target in targets, f"{page.name}: make {target}"
+            for verb in re.findall(r"bin/quiver ([a-z]+)", block):
+                done = subprocess.run([ROOT / "bin" / "quiver", verb, "--help"], capture_output=True)
+                assert done.returncode == 0, f"{page.name}: quiver {verb}"
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_demo():
+    """`make demo` is this program, behind a build."""
+    import sys
+
+    done = subprocess.run([sys.executable, ROOT / "conformance" / "demo.py"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for part in ("336,776 rows", "rows/s", "tail  offset 336,780", "336,781 rows"):
+        assert part in done.stdout
+    assert "poorly aligned" not in done.stderr
+    assert pathlib.Path(ROOT / "bin" / "quiver").exists()
