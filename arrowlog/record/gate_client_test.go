@@ -109,7 +109,7 @@ func TestGateRefusesViews(t *testing.T) {
 
 // Schemas that are not taken are refused by the name of the column, before any batch.
 func TestLayoutRefuses(t *testing.T) {
-	deep := arrow.DataType(arrow.PrimitiveTypes.Int32)
+	deep := arrow.PrimitiveTypes.Int32
 	for range maxDepth {
 		deep = arrow.ListOf(deep)
 	}
