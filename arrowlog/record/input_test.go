@@ -544,6 +544,24 @@ func cumulative(t *testing.T, b *array.BinaryDictionaryBuilder, dt *arrow.Dictio
 	return a
 }
 
+// TestInputDictionaryOfTwoTypes: a number that two columns use as different values is refused, not mistaken.
+func TestInputDictionaryOfTwoTypes(t *testing.T) {
+	p := arrow.PrimitiveTypes
+	client := arrow.NewSchema([]arrow.Field{
+		field("a", &arrow.DictionaryType{IndexType: p.Int8, ValueType: arrow.BinaryTypes.String}, true),
+		field("b", &arrow.DictionaryType{IndexType: p.Int8, ValueType: p.Int64}, true),
+	}, nil)
+	table := tableOf(t, arrow.NewSchema([]arrow.Field{field("a", arrow.BinaryTypes.String, true), field("b", p.Int64, true)}, nil), nil)
+	l, err := NewLayout(table)
+	must(t, err)
+	if _, err := NewInput(client, []int64{3, 3}, table, l, Limits{}); quiver.ReasonOf(err) != quiver.SchemaMismatch {
+		t.Errorf("one dictionary for texts and numbers: %v", err)
+	}
+	in, err := NewInput(client, []int64{3, 4}, table, l, Limits{})
+	must(t, err)
+	in.Close()
+}
+
 // TestInputBombs: a few bytes that stand for very many are refused before memory is taken.
 func TestInputBombs(t *testing.T) {
 	p := arrow.PrimitiveTypes

@@ -300,6 +300,43 @@ func TestSliceIsSlice(t *testing.T) {
 	})
 }
 
+// TestSliceKeepsHeader: the rows of a slice have the offsets they had.
+func TestSliceKeepsHeader(t *testing.T) {
+	_, b := benchmarkBatch(t, 100)
+	defer b.Release()
+	b.Seal()
+	b.Stamp(Stamp{BaseOffset: 1000, Epoch: 3, Timestamp: 77}, 1)
+	part, err := b.Slice(10, 30)
+	must(t, err)
+	defer part.Release()
+	if h := part.Header(); h.BaseOffset != 1010 || h.Until() != 1030 || h.Epoch != 3 || h.Timestamp != 77 {
+		t.Errorf("header %+v", h)
+	}
+}
+
+// TestMergeLayouts: batches of equal layouts merge, of different ones they do not.
+func TestMergeLayouts(t *testing.T) {
+	_, a := benchmarkBatch(t, 3)
+	l, b := benchmarkBatch(t, 4)
+	other := randomBatch(t, rand.New(rand.NewPCG(1, 1)),
+		testLayout(t, arrow.NewSchema([]arrow.Field{{Name: "c0", Type: arrow.PrimitiveTypes.Int64}}, nil)), 1, None)
+	defer a.Release()
+	defer b.Release()
+	defer other.Release()
+	m, err := Merge(l, []*Batch{a, b})
+	must(t, err)
+	if m.Rows() != 7 || m.Layout() != l {
+		t.Errorf("%d rows", m.Rows())
+	}
+	m.Release()
+	if _, err := Merge(l, []*Batch{a, other}); err == nil {
+		t.Error("batches of different layouts merge")
+	}
+	if _, err := Merge(l, nil); err == nil {
+		t.Error("no batches merge")
+	}
+}
+
 func TestSplitMerge(t *testing.T) {
 	seeded(t, 200, func(t *testing.T, r *rand.Rand) {
 		l := testLayout(t, randomSchema(r, r.IntN(3)))
@@ -440,6 +477,33 @@ func BenchmarkMerge(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				m, err := Merge(l, bs)
+				must(b, err)
+				m.Release()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/batch")
+		})
+	}
+}
+
+// BenchmarkMergeNested: one-row batches of two lists and a struct, by plan and by the obvious way.
+func BenchmarkMergeNested(b *testing.B) {
+	p := arrow.PrimitiveTypes
+	l := testLayout(b, arrow.NewSchema([]arrow.Field{
+		{Name: "id", Type: p.Int64}, {Name: "tags", Type: arrow.ListOf(arrow.BinaryTypes.String)},
+		{Name: "at", Type: arrow.StructOf(arrow.Field{Name: "x", Type: p.Float64}, arrow.Field{Name: "y", Type: p.Float64})},
+		{Name: "vector", Type: arrow.FixedSizeListOf(8, p.Float32)},
+	}, nil))
+	const n = 256
+	r := rand.New(rand.NewPCG(1, 1))
+	var bs []*Batch
+	for range n {
+		bs = append(bs, randomBatch(b, r, l, 1, None))
+	}
+	for name, merge := range map[string]func(*Layout, []*Batch) (*Batch, error){"planned": Merge, "obvious": mergeObvious} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				m, err := merge(l, bs)
 				must(b, err)
 				m.Release()
 			}

@@ -87,6 +87,13 @@ def cases():
     yield "half", pa.array(ints(n, 8), pa.float16()), pa.array(ints(n, 8), pa.float16())
     yield "interval", pa.array([(1, 2, 3), None] * 150, pa.month_day_nano_interval()), pa.array([(1, 2, 3), None] * 150, pa.month_day_nano_interval())
     yield "fixed", pa.array([b"abc", None] * 150, pa.binary(3)), pa.array([b"abc", None] * 150, pa.binary(3))
+    uuids = pa.array([bytes(range(i, i + 16)) if i % 5 else None for i in range(150)] * 2, pa.uuid())
+    yield "uuid", uuids, uuids
+    documents = pa.array(['{"a": 1}', None] * 150, pa.json_())
+    yield "json", documents, documents
+    yield "json_large", pa.array(['{"a": 1}', None] * 150, pa.json_(pa.large_string())), documents
+    listed = pa.ListArray.from_arrays(pa.array([0, 1, 3, 3] + [3] * 297, pa.int32()), uuids[:3])
+    yield "list_of_uuid", listed, listed
 
 
 def save(path, table, options=None, chunk=None):
