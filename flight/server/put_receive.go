@@ -6,8 +6,6 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	afl "github.com/apache/arrow-go/v18/arrow/flight"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
@@ -108,14 +106,7 @@ func (r *receiver) open() error {
 
 // parsePut reads the descriptor of the first message.
 func parsePut(raw []byte) (*flight.PutCommand, error) {
-	if raw == nil {
-		return nil, quiver.Errorf(quiver.BadCommand, "the first message has no descriptor").Advise("name the table in the descriptor")
-	}
-	var descriptor afl.FlightDescriptor
-	if err := proto.Unmarshal(raw, &descriptor); err != nil {
-		return nil, quiver.Errorf(quiver.BadCommand, "the descriptor is no protobuf message: %v", err)
-	}
-	parsed, err := flight.ParseDescriptor(&descriptor)
+	parsed, err := parseDescriptor(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +128,7 @@ func (r *receiver) openTable() error {
 	if err != nil {
 		return r.about(err)
 	}
-	r.route, err = newRouter(r.service, r.table, r.command)
+	r.route, err = newRouter(&r.service.streams, r.table, r.command)
 	return err
 }
 

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"github.com/quiverlog/quiver"
@@ -23,18 +22,14 @@ type router struct {
 	filled int64 // bytes put into the sticky bucket
 }
 
-// firstBuckets spreads the streams of a table over its buckets.
-var firstBuckets sync.Map // quiver.TableID -> *atomic.Uint32
-
-func newRouter(_ *Service, table *quiver.Table, command *flight.PutCommand) (router, error) {
+// newRouter makes the router of one stream; streams counts those of the service, which spreads them over the buckets.
+func newRouter(streams *atomic.Uint32, table *quiver.Table, command *flight.PutCommand) (router, error) {
 	if command.Bucket != nil {
 		if err := checkBucket(table, *command.Bucket); err != nil {
 			return router{}, err
 		}
 	}
-	counter, _ := firstBuckets.LoadOrStore(table.ID, new(atomic.Uint32))
-	first := counter.(*atomic.Uint32).Add(1) - 1
-	return router{table: table, sticky: int32(first % uint32(table.Buckets))}, nil
+	return router{table: table, sticky: int32(streams.Add(1) % uint32(table.Buckets))}, nil
 }
 
 // bucket gives the bucket of the next batch, which has so many bytes.

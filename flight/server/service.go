@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -39,11 +40,13 @@ const (
 	maxStreams     = 1024    // of one connection
 	maxHeaderList  = 16 << 10
 	handshakeTime  = 5 * time.Second
-	ioBuffer       = 256 << 10 // of a connection, each way: where gRPC's own throughput levels off
-	storedBytes    = 3 << 20   // of a stored batch: larger ones are split on the way in
-	maxDecompress  = 8         // decompressed bytes of a message, as a multiple of the largest message
-	maxRatio       = 64        // of decompressed to compressed bytes of one buffer
-	waitingAnswers = 4096      // flushes of one stream that may wait to be answered; then it is not read on
+	pingTime       = time.Minute      // of silence, after which a connection is asked whether it lives
+	pingTimeout    = 20 * time.Second // to answer; then its streams end
+	ioBuffer       = 256 << 10        // of a connection, each way: where gRPC's own throughput levels off
+	storedBytes    = 3 << 20          // of a stored batch: larger ones are split on the way in
+	maxDecompress  = 8                // decompressed bytes of a message, as a multiple of the largest message
+	maxRatio       = 64               // of decompressed to compressed bytes of one buffer
+	waitingAnswers = 4096             // flushes of one stream that may wait to be answered; then it is not read on
 )
 
 // Service is the Flight service of one node.
@@ -56,6 +59,7 @@ type Service struct {
 	limits      record.Limits
 	layouts     layouts
 	actions     []action
+	streams     atomic.Uint32 // put streams so far
 
 	serving context.Context // ends when the service takes nothing new
 	drain   context.CancelFunc
@@ -85,6 +89,7 @@ func (s *Service) NewGRPC() *grpc.Server {
 		grpc.ConnectionTimeout(handshakeTime),
 		grpc.ReadBufferSize(ioBuffer),
 		grpc.WriteBufferSize(ioBuffer),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingTime, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(s.guardUnary),
 		grpc.StreamInterceptor(s.guardStream),
