@@ -119,6 +119,24 @@ func ParseOptions(set map[string]string) (Options, error) {
 	return o, nil
 }
 
+// StoredOptions reads the options of a table that is there already. It takes them as they are: one that this version
+// does not know or cannot honour, because a newer or an older one did, keeps its default and its words, so that no
+// table is lost for an option.
+func StoredOptions(set map[string]string) Options {
+	o, err := ParseOptions(nil)
+	if err != nil {
+		panic(err) // the defaults are ours
+	}
+	o.set = maps.Clone(set)
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		before := o
+		if err := o.apply(name, set[name]); err != nil {
+			o = before
+		}
+	}
+	return o
+}
+
 func (o *Options) apply(name, text string) error {
 	if len(text) > maxOptionText {
 		return fmt.Errorf("option %s has a value of %d bytes, at most %d are taken", quote(name), len(text), maxOptionText)

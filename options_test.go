@@ -151,3 +151,15 @@ func FuzzParseOptions(f *testing.F) {
 		}
 	})
 }
+
+// TestStoredOptionsLoseNoTable reads options that another version took.
+func TestStoredOptionsLoseNoTable(t *testing.T) {
+	set := map[string]string{"segment.bytes": "64MiB", "retention.time": "3d", "of.another.version": "x"}
+	o := StoredOptions(set)
+	if o.SegmentBytes != 64<<20 || o.SegmentAge == 0 || o.RetentionTime != 7*24*time.Hour {
+		t.Errorf("%+v", o)
+	}
+	if got := o.Map(); !maps.Equal(got, set) {
+		t.Errorf("the words of the options are lost: %v", got)
+	}
+}

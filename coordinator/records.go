@@ -121,10 +121,7 @@ func (r tableRecord) table(id quiver.TableID) (*quiver.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	options, err := quiver.ParseOptions(r.Options)
-	if err != nil {
-		return nil, err
-	}
+	options := quiver.StoredOptions(r.Options)
 	if r.Buckets < 1 || r.Buckets > quiver.MaxBuckets {
 		return nil, fmt.Errorf("table %s.%s has %d buckets", r.Database, r.Name, r.Buckets)
 	}

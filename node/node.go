@@ -162,6 +162,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return ignoreClosed(n.web.Serve(n.http)) })
 	}
 	group.Go(func() error { return n.tablets.Run(background) })
+	group.Go(func() error { return n.heal(background) })
 	group.Go(func() error { return n.collect(background) })
 	group.Go(func() error {
 		<-background.Done()
@@ -192,6 +193,12 @@ func (n *Node) unready() []string {
 	}
 	if err := n.disk.Fence(); err != nil {
 		reasons = append(reasons, fmt.Sprintf("the disk is fenced: %v; restart after checking it", err))
+	}
+	if err := n.store.Failed(); err != nil {
+		reasons = append(reasons, fmt.Sprintf("the metadata can not be written: %v", err))
+	}
+	if err := n.coordinator.Unapplied(); err != nil {
+		reasons = append(reasons, fmt.Sprintf("the tablets do not follow the coordinator: %v", err))
 	}
 	return reasons
 }

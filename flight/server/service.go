@@ -72,7 +72,7 @@ func New(c *coordinator.Coordinator, t *tablet.Server, o Options) *Service {
 		tablets:     t,
 		options:     o,
 		memory:      buf.NewBudget(o.PutMemory),
-		limits:      record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage, MaxRatio: maxRatio},
+		limits:      record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage},
 	}
 	s.serving, s.drain = context.WithCancel(context.Background())
 	s.actions = s.actionTable()

@@ -5,6 +5,28 @@ import (
 	"time"
 )
 
+// healEvery is how often what could not be carried out is tried again.
+const healEvery = 2 * time.Second
+
+// heal brings the tablets to what the coordinator wants, where they did not follow at once, until the context ends.
+func (n *Node) heal(ctx context.Context) error {
+	tick := time.NewTicker(healEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if n.coordinator.Unapplied() == nil {
+				continue
+			}
+			if err := n.coordinator.Reconcile(ctx); err != nil {
+				n.options.Logger.Warn("the tablets do not follow the coordinator, to be tried again", "err", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // collectEvery is how often tombstones are looked at, and how old one is at least when it goes: long enough for a
 // call that was under way when its table was dropped to have ended.
 const collectEvery = time.Minute
