@@ -85,11 +85,12 @@ func (b *Batch) deflate(codec Compression) *Batch {
 	out := newBatch(b.layout, b.rows, b.nodes, spans, codec, []*buf.Buf{body})
 	out.setParts([][]byte{data})
 	out.producers = b.producers
+	out.sealed.stamp = b.sealed.stamp
 	return out
 }
 
-// Recompress is the batch with its buffers compressed by the codec, producers kept: itself, with one more reference,
-// if they are already.
+// Recompress is the batch with its buffers compressed by the codec, or not at all (None), in memory of its own: itself,
+// with one more reference, if they are so already. Header and producers are kept.
 func (b *Batch) Recompress(codec Compression) (*Batch, error) {
 	if b.codec == codec {
 		return b.Retain(), nil
@@ -98,23 +99,18 @@ func (b *Batch) Recompress(codec Compression) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if codec != None {
-		plain := out
-		out = plain.deflate(codec)
-		plain.Release()
+	if codec == None {
+		return out, nil
 	}
-	out.producers = b.producers
-	return out, nil
+	defer out.Release()
+	return out.deflate(codec), nil
 }
 
 // compressedAlign rounds up to 8: compressed buffers are never used in place, so they need no more.
 func compressedAlign(n int64) int64 { return (n + 7) &^ 7 }
 
-// Plain is the batch with its buffers decompressed, in memory of its own: itself, with one more reference, if they are
-// not compressed. It keeps header and producers.
-func (b *Batch) Plain() (*Batch, error) { return b.inflate() }
-
-// inflate takes the sum of the declared lengths, which the gate has bounded.
+// inflate is the batch with its buffers decompressed: itself, with one more reference, if they are not compressed. It
+// takes the sum of the declared lengths, which the gate has bounded.
 func (b *Batch) inflate() (*Batch, error) {
 	if b.codec == None {
 		return b.Retain(), nil

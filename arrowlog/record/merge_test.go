@@ -146,6 +146,11 @@ func TestEncodeDecode(t *testing.T) {
 			must(t, err)
 			mustBeSound(t, "encoded", b)
 			mustPassAgain(t, "encoded", b)
+			other, err := b.Recompress(randomCodec(r))
+			must(t, err)
+			b.Release()
+			b = other
+			mustPassAgain(t, "recompressed", b)
 			got := decode(t, b)
 			b.Release() // the record holds what it needs
 			mustEqual(t, "decoded", got, rec)
