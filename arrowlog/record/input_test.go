@@ -475,6 +475,37 @@ func TestInputRefusesNulls(t *testing.T) {
 	}
 }
 
+// TestInputNestedNulls: a required field below a null struct may be null, elsewhere it may not, whatever is converted.
+func TestInputNestedNulls(t *testing.T) {
+	p := arrow.PrimitiveTypes
+	for _, sentType := range []arrow.DataType{p.Int64, p.Int32, &arrow.DictionaryType{IndexType: p.Int8, ValueType: p.Int64}} {
+		for _, shape := range []func(f arrow.Field) arrow.DataType{
+			func(f arrow.Field) arrow.DataType { return arrow.StructOf(f) },
+			func(f arrow.Field) arrow.DataType { return arrow.FixedSizeListOfField(1, f) },
+		} {
+			table := tableOf(t, arrow.NewSchema([]arrow.Field{field("s", shape(field("a", p.Int64, false)), true)}, nil), nil)
+			for nulls, fine := range map[byte]bool{0b11: false, 0b01: true} {
+				child := columnFrom(sentType, "1", "null")
+				data := array.NewData(shape(field("a", sentType, true)), 2, []*memory.Buffer{memory.NewBufferBytes([]byte{nulls})},
+					[]arrow.ArrayData{child.Data()}, array.UnknownNullCount, 0)
+				column := array.MakeFromData(data)
+				sent := recordFrom([]arrow.Field{field("s", column.DataType(), true)}, column)
+				bs, err := put(t, table, streamOf(t, sent.Schema(), []arrow.RecordBatch{sent}))
+				switch {
+				case fine && err != nil:
+					t.Errorf("%s: %v", column.DataType(), err)
+				case !fine && quiver.ReasonOf(err) != quiver.SchemaMismatch:
+					t.Errorf("%s: a null passes as required: %v", column.DataType(), err)
+				}
+				for _, b := range bs {
+					mustPassAgain(t, "put", b)
+					b.Release()
+				}
+			}
+		}
+	}
+}
+
 // TestInputDictionaries: dictionaries are replaced and added to between batches.
 func TestInputDictionaries(t *testing.T) {
 	dt := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
