@@ -1,6 +1,7 @@
 package arrowlog
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -9,6 +10,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	buf.SetPoison(true)
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() == "" { // released memory is overwritten, which takes time
+		buf.SetPoison(true)
+	}
 	goleak.VerifyTestMain(m)
 }
