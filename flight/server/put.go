@@ -102,18 +102,18 @@ func (p *put) count(item *staged) {
 func (p *put) isAcked(bucket int32, sequence quiver.Sequence) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	newest, any := p.acked[bucket]
-	return any && sequence <= newest
+	newest, known := p.acked[bucket]
+	return known && sequence <= newest
 }
 
 // answer sends answers until everything is settled, and gives what the call ends with.
 func (p *put) answer() error {
 	for {
-		text, err, ended := p.answers.next()
-		if ended {
-			return err
+		next := p.answers.next()
+		if next.ended {
+			return next.err
 		}
-		if err := p.stream.SendMsg(&codec.PutResult{Metadata: text}); err != nil {
+		if err := p.stream.SendMsg(&codec.PutResult{Metadata: next.text}); err != nil {
 			p.queue.close(errors.Join(errClientGone, err))
 			<-p.answers.done
 			return err

@@ -99,34 +99,42 @@ func (a *putAnswers) awaitRoom(ctx context.Context) {
 	}
 }
 
-// next waits for the next answer to send. At the end it gives what the call ends with; answers that were not sent
-// come before a good end, and are left out before a bad one, whose text tells the same.
-func (a *putAnswers) next() (text []byte, err error, ended bool) { //nolint:revive // the error is data here, not a failure of next
+// step is what the sender of answers does next: send a text, or end the call, with an error if there is one.
+type step struct {
+	text  []byte
+	ended bool
+	err   error
+}
+
+// next waits for something to do. Answers that were not sent come before a good end, and are left out before a bad
+// one, whose text tells the same.
+func (a *putAnswers) next() step {
 	for {
-		if text, err, ended, ok := a.poll(); ok {
-			return text, err, ended
+		if s, ok := a.poll(); ok {
+			return s
 		}
 		<-a.wake
 	}
 }
 
-func (a *putAnswers) poll() (text []byte, err error, ended, ok bool) { //nolint:revive // as next
+// poll takes what is to be done now; ok is false if there is nothing.
+func (a *putAnswers) poll() (s step, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.ended && a.err != nil:
-		return nil, a.err, true, true
+		return step{ended: true, err: a.err}, true
 	case len(a.flushes) > 0:
-		text = a.flushes[0]
+		s.text = a.flushes[0]
 		a.flushes = a.flushes[1:]
 		a.room.Broadcast()
-		return text, nil, false, true
+		return s, true
 	case a.fresh:
-		text = a.answer.Encode()
+		s.text = a.answer.Encode()
 		a.answer.Sent()
 		a.fresh = false
-		return text, nil, false, true
+		return s, true
 	default:
-		return nil, nil, a.ended, a.ended
+		return step{ended: a.ended}, a.ended
 	}
 }

@@ -22,11 +22,11 @@ func durable(at quiver.Offset, rows int64) *staged {
 
 func nextAnswer(t *testing.T, a *putAnswers) string {
 	t.Helper()
-	text, err, ended := a.next()
-	if err != nil || ended {
-		t.Fatalf("ended: %v, %v", ended, err)
+	next := a.next()
+	if next.ended {
+		t.Fatalf("ended: %v", next.err)
 	}
-	return string(text)
+	return string(next.text)
 }
 
 func TestWaitingAnswersAreMerged(t *testing.T) {
@@ -58,8 +58,8 @@ func TestEachFlushIsAnsweredOnce(t *testing.T) {
 			t.Errorf("flush %d: %s", i, got)
 		}
 	}
-	if _, err, ended := a.next(); err != nil || !ended {
-		t.Errorf("ended: %v, %v", ended, err)
+	if next := a.next(); next.err != nil || !next.ended {
+		t.Errorf("ended: %v, %v", next.ended, next.err)
 	}
 }
 
@@ -67,9 +67,9 @@ func TestABadEndTellsWhatIsDurable(t *testing.T) {
 	a := newPutAnswers()
 	a.add(durable(0, 10))
 	a.finish(quiver.Errorf(quiver.SchemaMismatch, "column x"), quiver.Unknown)
-	_, err, ended := a.next()
-	if !ended || err == nil || !strings.Contains(err.Error(), "durable: 1 batches, 10 rows; rest: unknown") {
-		t.Errorf("ended: %v, %v", ended, err)
+	next := a.next()
+	if next.err == nil || !strings.Contains(next.err.Error(), "durable: 1 batches, 10 rows; rest: unknown") {
+		t.Errorf("ended: %v, %v", next.ended, next.err)
 	}
 }
 

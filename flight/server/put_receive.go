@@ -243,7 +243,7 @@ func (r *receiver) origin(batch *record.Batch, order flight.BatchOrder, bucket i
 		Writer: order.Writer, WriterEpoch: order.Epoch, Sequence: order.Sequence, Previous: quiver.NoSequence,
 		ExpectOffset: order.ExpectOffset, Rows: int64(batch.Rows()),
 	}
-	if previous, any := r.previous[bucket]; any {
+	if previous, known := r.previous[bucket]; known {
 		origin.Previous = previous
 		origin.PreviousAcked = r.isAcked(bucket, previous)
 	}
