@@ -467,15 +467,18 @@ func benchmarkBatch(t testing.TB, rows int) (*Layout, *Batch) {
 	return l, b
 }
 
+// BenchmarkMerge merges batches as they come through the gate.
 func BenchmarkMerge(b *testing.B) {
 	for _, rows := range []int{1, 10, 100} {
 		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
 			const n = 256
-			var bs []*Batch
-			var l *Layout
 			l, first := benchmarkBatch(b, rows*n)
+			whole := decode(b, first)
+			var bs []*Batch
 			for i := range n {
-				p, err := first.Slice(i*rows, (i+1)*rows)
+				rec := whole.NewSlice(int64(i*rows), int64((i+1)*rows))
+				m := streamOf(b, rec.Schema(), []arrow.RecordBatch{rec})[1]
+				p, err := Verify(l, m.meta, staged(m.body), Limits{})
 				must(b, err)
 				bs = append(bs, p)
 			}
