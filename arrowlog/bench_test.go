@@ -1,6 +1,7 @@
 package arrowlog
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -49,14 +50,14 @@ func benchWorld(b *testing.B, s *arrow.Schema) (*world, *Log, string) {
 func tenColumns() *arrow.Schema {
 	var fields []arrow.Field
 	for i := range 10 {
-		var dt arrow.DataType = arrow.PrimitiveTypes.Int64
+		f := arrow.Field{Name: fmt.Sprintf("c%d", i), Type: arrow.PrimitiveTypes.Int64}
 		switch {
 		case i >= 8:
-			dt = arrow.BinaryTypes.String
+			f.Type = arrow.BinaryTypes.String
 		case i >= 4:
-			dt = arrow.PrimitiveTypes.Float64
+			f.Type = arrow.PrimitiveTypes.Float64
 		}
-		fields = append(fields, arrow.Field{Name: fmt.Sprintf("c%d", i), Type: dt})
+		fields = append(fields, f)
 	}
 	return arrow.NewSchema(fields, nil)
 }
@@ -286,7 +287,7 @@ func BenchmarkRead(b *testing.B) {
 				r := l.Read(0, l.Durable(), c.cols)
 				for {
 					batch, err := r.Next()
-					if err == io.EOF {
+					if errors.Is(err, io.EOF) {
 						break
 					}
 					if err != nil {

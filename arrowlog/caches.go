@@ -31,13 +31,13 @@ func (c *layouts) stored(table quiver.TableID, id quiver.SchemaID, s *arrow.Sche
 	return c.get(layoutKey{table, id}, func() (*record.Layout, error) { return record.SegmentLayout(s, id) })
 }
 
-func (c *layouts) get(key layoutKey, make func() (*record.Layout, error)) (*record.Layout, error) {
+func (c *layouts) get(key layoutKey, build func() (*record.Layout, error)) (*record.Layout, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if l := c.byID[key]; l != nil {
 		return l, nil
 	}
-	l, err := make()
+	l, err := build()
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package arrowlog
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -137,7 +138,7 @@ func follow(l *Log, until quiver.Offset, cols []int, seen map[quiver.Offset]int6
 		r := l.Read(next, high, cols)
 		for {
 			b, err := r.Next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -144,7 +144,12 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 	if s.log != nil && (s.log.Failed() == nil || d.Fence() != nil) {
 		return s.log, s.log.configure(c)
 	}
-	l, err := openLog(d, id, c)
+	m := d.mark(id)
+	if s.log != nil { // what it knew is newer than the checkpoint
+		old, _ := s.log.marks()
+		m = mark{max(m.start, old.start), max(m.high, old.high), max(m.recovery, old.recovery)}
+	}
+	l, err := openLog(d, id, c, m)
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +187,7 @@ func (d *Disk) Remove(id quiver.BucketID) error {
 		s.log.shut(errRemoved(id))
 		s.log = nil
 	}
+	d.layouts.drop(id.Table) // other buckets of the table ask for them again
 	if err := pointRemoveLog.Hit(); err != nil {
 		return err
 	}

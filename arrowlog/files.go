@@ -156,10 +156,3 @@ func (c *files) close() error {
 	}
 	return nil
 }
-
-// count is how many files are open in the cache.
-func (c *files) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.open)
-}

@@ -61,7 +61,7 @@ func readable(l *Log, from, until quiver.Offset, cols []int) (rows map[quiver.Of
 		r.Close()
 		var e *quiver.Error
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return rows, lost, nil
 		case errors.As(err, &e) && e.Reason == quiver.CorruptRange:
 			a, _ := strconv.ParseInt(e.Meta["from"], 10, 64)
@@ -203,7 +203,7 @@ func (d *damaged) flipped(t *testing.T, path string, at int64, bit int, without 
 	}
 	got, err := numbersIn(l, end, end+2, nil)
 	if err != nil || got[0] != 1001 || got[1] != 1002 {
-		return fmt.Errorf("the next rows read %v, %v", got, err)
+		return fmt.Errorf("the next rows read %v: %w", got, err)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-// count reads how many items follow, each of at least least bytes, so that a wrong count cannot ask for memory.
+// count reads how many items follow, each of so many bytes at the least, so that a wrong count cannot ask for memory.
 func (d *decoder) count(least int) int {
 	n := d.uvarint()
 	if n > uint64(len(d.data)/least) {

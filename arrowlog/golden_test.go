@@ -230,9 +230,7 @@ func stock(t *testing.T, mem *qfs.Mem) (out []int64) {
 			t.Fatal(path, err)
 		}
 		for r.Next() {
-			for _, n := range r.RecordBatch().Column(0).(*array.Int64).Int64Values() {
-				out = append(out, n)
-			}
+			out = append(out, r.RecordBatch().Column(0).(*array.Int64).Int64Values()...)
 		}
 		if err := r.Err(); err != nil {
 			t.Fatal(path, err)

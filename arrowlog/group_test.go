@@ -63,7 +63,7 @@ func TestGroupCommit(t *testing.T) {
 	ended, end := context.WithCancelCause(t.Context())
 	why := errors.New("the producer left")
 	end(why)
-	if err := l.Sync(ended, last); err != why {
+	if err := l.Sync(ended, last); !errors.Is(err, why) {
 		t.Fatalf("a wait whose context has ended gave %v", err)
 	}
 	for until := first + 1; until <= last; until++ {

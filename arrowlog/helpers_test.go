@@ -184,7 +184,7 @@ func numbersIn(l *Log, from, until quiver.Offset, cols []int) ([]int64, error) {
 	at := from
 	for {
 		b, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if at != until {
 				return out, fmt.Errorf("the read of [%d, %d) ended at %d", from, until, at)
 			}

@@ -61,6 +61,7 @@ type Log struct {
 	flying   []*unit // being written
 	staged   map[quiver.WriterID]*stagedWriter
 	failed   error
+	gone     bool          // removed, or replaced by a fresh one
 	unknown  quiver.Offset // rows before it may be on the disk although their commit failed
 	watchers []chan<- struct{}
 }
@@ -192,6 +193,9 @@ func (l *Log) notifyLocked() {
 func (l *Log) Lead(epoch quiver.Epoch) error {
 	l.role <- struct{}{}
 	defer func() { <-l.role }()
+	for l.staleQueue() { // staged in the epoch before
+		l.commit()
+	}
 	l.mu.Lock()
 	failed, again := l.failed, l.leading && epoch == l.epoch
 	last, cut := max(l.epoch, l.fold.epochs.last()), l.fold.unit < l.fold.next
@@ -254,7 +258,7 @@ type Stats struct {
 	Start, HighWatermark, Durable, End quiver.Offset
 
 	Segments int
-	Bytes    int64 // of all segment files, as far as they are written
+	Bytes    int64 // of all segments, without the zeros behind the last batch
 	Writers  int
 }
 
@@ -264,6 +268,12 @@ func (l *Log) Stats() (Stats, error) {
 	s := Stats{Start: l.start, HighWatermark: l.high, Durable: l.durable, End: l.end, Segments: len(l.segments)}
 	s.Writers = len(l.fold.writers.byID)
 	segments := l.segments
+	if n := len(l.segments); n > 0 && l.open { // without the zeros ahead
+		if m := len(l.entries); m > 0 {
+			s.Bytes = l.entries[m-1].end()
+		}
+		segments = segments[:n-1]
+	}
 	l.mu.Unlock()
 	for _, seg := range segments {
 		n, err := seg.fileSize()
@@ -275,11 +285,11 @@ func (l *Log) Stats() (Stats, error) {
 	return s, nil
 }
 
-// marks gives what the checkpoint is to hold; ok is false if it is to keep what it has.
+// marks gives what the checkpoint is to hold; ok is false if the log has no say in it any more.
 func (l *Log) marks() (m mark, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return mark{start: l.start, high: l.high, recovery: l.recovery}, l.fold != nil
+	return mark{start: l.start, high: l.high, recovery: l.recovery}, !l.gone
 }
 
 // now is the clock in milliseconds.
@@ -344,11 +354,12 @@ func (l *Log) close() {
 	l.finish(errClosed(l.id))
 }
 
-// shut ends the log without another write.
+// shut ends a log that is to be removed, without another write.
 func (l *Log) shut(why error) {
 	l.role <- struct{}{}
 	defer func() { <-l.role }()
 	l.finish(why)
+	l.abandon()
 }
 
 // finish refuses everything from now on. The caller holds the role.
@@ -362,10 +373,11 @@ func (l *Log) finish(why error) {
 	}
 }
 
-// abandon forgets a failed log whose place another one took.
+// abandon forgets a log that another one took the place of, or that was removed: it tells the checkpoint no more.
 func (l *Log) abandon() {
 	l.mu.Lock()
 	segments := l.segments
+	l.gone = true
 	l.mu.Unlock()
 	for _, s := range segments {
 		l.disk.indexes.drop(s)

@@ -204,8 +204,8 @@ func (r *Reader) load(entries []entry) error {
 		if err := r.loadWhole(run); err != nil {
 			return err
 		}
-	} else if err := r.loadBlocks(run); err != nil {
-		return err
+	} else {
+		r.loadBlocks(run)
 	}
 	r.window.entries = run
 	return nil
@@ -246,7 +246,7 @@ func (r *Reader) readAt(b []byte, pos int64, suffix string) error {
 	}
 	defer files.release(f)
 	if n, err := f.ReadAt(b, pos); n < len(b) {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return err

@@ -234,7 +234,7 @@ func (tr *trace) sync() error {
 		}
 	}
 	if tr.broken != (tr.log.Failed() != nil) {
-		return fmt.Errorf("the outcomes say broken=%v, the log %v", tr.broken, tr.log.Failed())
+		return fmt.Errorf("the outcomes say broken=%v, the log %w", tr.broken, tr.log.Failed())
 	}
 	return nil
 }
@@ -313,7 +313,7 @@ func (m *model) checkWriters(l *Log) error {
 			want = Staged{Duplicate: true}
 		}
 		if err != nil || !repeat || s != want {
-			return fmt.Errorf("sequence %d of writer %d: %+v %v %v, want %+v", u.origin.Sequence, u.origin.Writer, s, repeat, err, want)
+			return fmt.Errorf("sequence %d of writer %d: %+v %v %w, want %+v", u.origin.Sequence, u.origin.Writer, s, repeat, err, want)
 		}
 	}
 	return nil

@@ -22,31 +22,34 @@ func (b *blocks) drop() {
 	}
 }
 
-// loadBlocks reads the metadata of the run, if the segment has an index file.
-func (r *Reader) loadBlocks(run []entry) error {
+// loadBlocks reads the metadata of the run, if the segment has an index file; without, it is read from the
+// segment itself.
+func (r *Reader) loadBlocks(run []entry) {
 	x := r.seg.idx.Load()
 	if x == nil || x.blocks == nil {
-		return nil
+		return
 	}
 	i := find(x.entries, run[0].base)
 	if i+len(run) > len(x.entries) {
-		return nil
+		return
 	}
 	from := x.blocks[i]
 	last := i + len(run) - 1
 	until := x.blocks[last] + int64(x.entries[last].meta)
 	b := blocks{data: buf.Get(int(until - from))}
-	if err := r.readAt(b.data.Bytes(), from, indexSuffix); err != nil {
+	if !r.readBlocks(b.data.Bytes(), from) {
 		b.drop()
 		r.seg.doubtIndex()
-		return nil
+		return
 	}
 	for j := range run {
 		b.at = append(b.at, int(x.blocks[i+j]-from))
 	}
 	r.window.blocks = b
-	return nil
 }
+
+// readBlocks tells whether the index file could be read.
+func (r *Reader) readBlocks(b []byte, at int64) bool { return r.readAt(b, at, indexSuffix) == nil }
 
 // get gives the metadata of the next batch: the index file's if it is right, else the segment's.
 func (b *blocks) get(r *Reader, e entry) ([]byte, error) {

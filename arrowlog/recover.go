@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/quiverlog/quiver"
-	"github.com/quiverlog/quiver/internal/buf"
-	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/internal/fs"
 )
 
@@ -33,23 +31,14 @@ import (
 // Where a damaged group is the last one, nobody can tell whether it was acknowledged in the second before the crash
 // that the checkpoint may be behind: with one replica that is undecidable.
 
-// The points of recovery.
-var (
-	pointRecoverRewrite = fault.New("arrowlog.recover.before-rewrite")
-	pointRecoverZero    = fault.New("arrowlog.recover.before-zero")
-	pointRecoverSync    = fault.New("arrowlog.recover.before-sync")
-	pointAfterRecover   = fault.New("arrowlog.recover.after-sync")
-	pointCutUnit        = fault.New("arrowlog.lead.before-cut")
-	pointCutSync        = fault.New("arrowlog.lead.before-sync")
-)
-
-// openLog opens a bucket's log as it is on the disk; a bucket without a directory has an empty one.
-func openLog(d *Disk, id quiver.BucketID, c LogConfig) (*Log, error) {
+// openLog opens a bucket's log as it is on the disk, of which the mark is known; a bucket without a directory has an
+// empty one.
+func openLog(d *Disk, id quiver.BucketID, c LogConfig, m mark) (*Log, error) {
 	l := newLog(d, id)
 	if err := l.configure(c); err != nil {
 		return nil, err
 	}
-	if err := l.recover(d.mark(id)); err != nil {
+	if err := l.recover(m); err != nil {
 		return nil, fmt.Errorf("arrowlog: open the log of bucket %s: %w", id, err)
 	}
 	return l, nil
@@ -274,6 +263,7 @@ func (s *segment) foldInto(f *fold) error {
 		return err
 	}
 	w := newWalker(file, info.Size(), head)
+	defer w.free()
 	w.visit = func(b *met) error { return f.applyMet(b) }
 	_, err = w.walk(head.size(), s.base, nil)
 	return err
@@ -291,6 +281,7 @@ func (f *fold) applyMet(b *met) error {
 // read goes over the last segment and decides what is kept.
 func (r *recovery) read(f fs.File, base quiver.Offset) error {
 	w := newWalker(f, r.size, r.head)
+	defer w.free()
 	w.verifyBeyond(r.mark.recovery)
 	streaming := true
 	w.visit = func(b *met) error {
@@ -386,83 +377,6 @@ func (r *recovery) foldKept(w *walker, kept []sighting) error {
 	return nil
 }
 
-// repair writes what is kept beyond safe again and zeros behind it.
-func (r *recovery) repair(f fs.File, s *segment) error {
-	d := r.log.disk
-	from := r.pos
-	for i := len(r.entries) - 1; i >= 0 && r.entries[i].until() > r.safe; i-- {
-		from = r.entries[i].pos
-	}
-	if from == r.pos && !r.cut && !r.head.mended {
-		return nil
-	}
-	if err := d.Fence(); err != nil {
-		return err
-	}
-	out, err := d.files.acquire(s.path(segmentSuffix), true)
-	if err != nil {
-		return err
-	}
-	defer d.files.release(out)
-	if r.head.mended {
-		if _, err := out.WriteAt(r.head.message, 0); err != nil {
-			return d.failWrite(err)
-		}
-	}
-	if err := pointRecoverRewrite.Hit(); err != nil {
-		return err
-	}
-	if err := rewrite(f, out, from, r.pos); err != nil {
-		return d.failWrite(err)
-	}
-	if r.cut {
-		d.logger.Warn("the end of a log was not durable and is cut off", "bucket", r.log.id.String(),
-			"segment", int64(s.base), "offset", int64(r.end), "bytes", r.size-r.pos)
-		if err := pointRecoverZero.Hit(); err != nil {
-			return err
-		}
-		if err := writeZeros(out, r.pos, r.size); err != nil {
-			return d.failWrite(err)
-		}
-	}
-	if err := pointRecoverSync.Hit(); err != nil {
-		return err
-	}
-	if err := out.Sync(); err != nil {
-		return d.failWrite(err)
-	}
-	return pointAfterRecover.Hit()
-}
-
-// rewrite writes the bytes [from, until) of a file over themselves.
-func rewrite(in, out fs.File, from, until int64) error {
-	b := buf.Get(int(min(until-from, 1<<20)))
-	defer b.Release()
-	for from < until {
-		part := b.Bytes()[:min(until-from, 1<<20)]
-		if _, err := in.ReadAt(part, from); err != nil {
-			return err
-		}
-		if _, err := out.WriteAt(part, from); err != nil {
-			return err
-		}
-		from += int64(len(part))
-	}
-	return nil
-}
-
-// writeZeros writes zeros over [from, until).
-func writeZeros(out fs.File, from, until int64) error {
-	for from < until {
-		n := min(until-from, int64(len(zeroBlock)))
-		if _, err := out.WriteAt(zeroBlock[:n], from); err != nil {
-			return err
-		}
-		from += n
-	}
-	return nil
-}
-
 // adopt makes the log what recovery found.
 func (l *Log) adopt(r *recovery) {
 	l.mu.Lock()
@@ -513,61 +427,6 @@ func (l *Log) adoptLast(r *recovery, s *segment) {
 	if len(r.entries) > 0 {
 		l.tail.first = r.entries[0].time
 	}
-}
-
-// cutUnit cuts a unit that its leader did not finish off the end. The caller holds the role.
-func (l *Log) cutUnit() error {
-	d := l.disk
-	if err := d.Fence(); err != nil {
-		return err
-	}
-	from := l.fold.unit
-	s := l.segments[len(l.segments)-1]
-	entries := l.entries
-	if l.tail == nil {
-		x, err := s.loadIndex()
-		if err != nil {
-			return err
-		}
-		entries = x.entries
-	}
-	i := find(entries, from)
-	if i == len(entries) {
-		return quiver.Errorf(quiver.Internal, "the unit at offset %d is in no segment", from).On(subject(l.id))
-	}
-	d.logger.Warn("an unfinished put is cut off the end of a log", "bucket", l.id.String(), "from", int64(from), "until", int64(l.durable))
-	if err := pointCutUnit.Hit(); err != nil {
-		return err
-	}
-	if err := s.zeroFrom(entries[i].pos); err != nil {
-		return fmt.Errorf("arrowlog: cut the end of bucket %s: %w", l.id, err)
-	}
-	l.mu.Lock()
-	m := mark{start: l.start, high: l.high, recovery: min(l.recovery, from)}
-	l.mu.Unlock()
-	d.indexes.drop(s)
-	return l.recover(m)
-}
-
-// zeroFrom overwrites everything from pos on with zeros, durably.
-func (s *segment) zeroFrom(pos int64) error {
-	d := s.log.disk
-	f, err := d.files.acquire(s.path(segmentSuffix), true)
-	if err != nil {
-		return err
-	}
-	defer d.files.release(f)
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if err := writeZeros(f, pos, info.Size()); err != nil {
-		return d.failWrite(err)
-	}
-	if err := pointCutSync.Hit(); err != nil {
-		return err
-	}
-	return d.failWrite(f.Sync())
 }
 
 // isReadError tells a failure of the disk from a file that is not there or not right.

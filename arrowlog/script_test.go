@@ -491,6 +491,7 @@ func (s *script) segment(a args) (string, error) {
 		}
 		var out strings.Builder
 		w := newWalker(f, info.Size(), head)
+		defer w.free()
 		w.verifyBeyond(-1)
 		w.visit = func(b *met) error {
 			flags, producers := "", ""

@@ -162,7 +162,7 @@ func (s *segment) readMessage() ([]byte, error) {
 	defer d.files.release(f)
 	b := make([]byte, headGuess)
 	n, err := f.ReadAt(b, 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	b = b[:n]
@@ -174,7 +174,7 @@ func (s *segment) readMessage() ([]byte, error) {
 		return b[:size:size], nil
 	}
 	b = make([]byte, size)
-	if _, err := f.ReadAt(b, 0); err == io.EOF {
+	if _, err := f.ReadAt(b, 0); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -314,6 +314,7 @@ func (s *segment) rebuildIndex(head *segmentHead) (*index, error) {
 	}
 	x := &index{}
 	w := newWalker(f, info.Size(), head)
+	defer w.free()
 	w.visit = func(b *met) error {
 		x.entries = append(x.entries, b.entry)
 		return nil

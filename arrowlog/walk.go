@@ -40,6 +40,9 @@ func newWalker(f io.ReaderAt, size int64, head *segmentHead) *walker {
 	return &walker{src: source{f: f, size: size}, head: head}
 }
 
+// free gives the walker's memory back.
+func (w *walker) free() { w.src.free() }
+
 // verifyBeyond makes the walk verify the bodies of batches that reach beyond the offset.
 func (w *walker) verifyBeyond(offset quiver.Offset) { w.check, w.checks = offset, true }
 
@@ -117,12 +120,21 @@ func (w *walker) read(pos int64) (*met, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := record.ParseHeader(block, w.head.seed)
-	if err != nil || m.Schema != w.head.schema {
+	m := w.head.parse(block)
+	if m == nil {
 		return nil, nil
 	}
 	e := entry{pos: pos, base: m.BaseOffset, time: m.Timestamp, body: m.BodyLen, meta: int32(n), rows: int32(m.Rows)}
 	return &met{entry: e, meta: m, sound: true}, nil
+}
+
+// parse gives the metadata of a batch of the segment, nil if the block is not that.
+func (h *segmentHead) parse(block []byte) *record.Meta {
+	m, err := record.ParseHeader(block, h.seed)
+	if err != nil || m.Schema != h.schema {
+		return nil
+	}
+	return m
 }
 
 // verify checks the body of a batch, where that is asked for.
@@ -139,12 +151,10 @@ func (w *walker) verify(b *met) error {
 	if _, err := w.src.f.ReadAt(body.Bytes(), b.pos+int64(b.meta.MetaLen())); err != nil {
 		return err
 	}
-	batch, err := record.Load(w.head.layout, b.meta, body)
-	if err != nil {
-		b.sound = false
-		return nil
+	batch, bad := record.Load(w.head.layout, b.meta, body)
+	if b.sound = bad == nil; b.sound {
+		batch.Release()
 	}
-	batch.Release()
 	return nil
 }
 
@@ -184,7 +194,7 @@ type source struct {
 	size   int64
 	at     int64
 	window []byte
-	memory []byte
+	memory *buf.Buf
 	narrow bool // bodies are large: do not read them for their headers' sake
 }
 
@@ -207,10 +217,11 @@ func (s *source) view(pos int64, n int) ([]byte, error) {
 		want = narrowWindow
 	}
 	want = int(min(int64(max(n, want)), s.size-pos))
-	if cap(s.memory) < want {
-		s.memory = make([]byte, max(want, narrowWindow))
+	if s.memory == nil || s.memory.Len() < want {
+		s.free()
+		s.memory = buf.Get(max(want, narrowWindow))
 	}
-	s.window = s.memory[:want]
+	s.window = s.memory.Bytes()[:want]
 	s.at = pos
 	if got, err := s.f.ReadAt(s.window, pos); err != nil && got < want {
 		s.window = nil
@@ -220,4 +231,11 @@ func (s *source) view(pos int64, n int) ([]byte, error) {
 		return nil, err
 	}
 	return s.window[:n:n], nil
+}
+
+func (s *source) free() {
+	if s.memory != nil {
+		s.memory.Release()
+	}
+	s.memory, s.window = nil, nil
 }
