@@ -264,6 +264,53 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
+// BenchmarkOpenBuckets opens a disk of many buckets, each with a few batches, after a clean stop.
+func BenchmarkOpenBuckets(b *testing.B) {
+	const buckets = 1000
+	w, _, dir := benchWorld(b, tenColumns())
+	proto := tenColumnBatch(b, w.layout, 11)
+	defer proto.Release()
+	id := func(i int) quiver.BucketID { return quiver.BucketID{Table: 99, Bucket: int32(i)} }
+	for i := range buckets {
+		l, err := w.disk.Log(id(i), w.config)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := l.Lead(1); err != nil {
+			b.Fatal(err)
+		}
+		c, err := proto.Slice(0, 10)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s, err := l.Stage([]*record.Batch{c}, anonymous(10))
+		if err == nil {
+			err = l.Sync(b.Context(), s.Until)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.SetHighWatermark(s.Until)
+	}
+	w.close()
+	for b.Loop() {
+		d, err := OpenDisk(w.fsys, dir, w.opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range buckets {
+			if _, err := d.Log(id(i), w.config); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StopTimer()
+		if err := d.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
 // BenchmarkRead reads a log from the page cache: all columns, one of ten, and many small batches.
 func BenchmarkRead(b *testing.B) {
 	for _, c := range []struct {

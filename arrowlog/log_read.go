@@ -358,8 +358,11 @@ func outOfRange(id quiver.BucketID, at, start, high quiver.Offset) error {
 // readError is a failure to read that says nothing about the rows.
 func readError(id quiver.BucketID, err error) error {
 	var e *quiver.Error
-	if errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
 		return err
+	case errors.Is(err, os.ErrClosed):
+		return errClosed(id)
 	}
 	reason := quiver.Internal
 	if isNoFile(err) {
