@@ -411,6 +411,30 @@ func TestGateTakesUnpaddedBody(t *testing.T) {
 	}
 }
 
+// A body without bytes may be none at all: that is how a batch without rows arrives. One that should have bytes and is
+// none is refused.
+func TestGateTakesNoBody(t *testing.T) {
+	table := tableOf(t, column(arrow.PrimitiveTypes.Int64, true), nil)
+	l, err := NewLayout(table)
+	must(t, err)
+	for _, client := range []arrow.DataType{arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Int32} {
+		schema := column(client, true)
+		in, err := NewInput(schema, nil, table, l, Limits{})
+		must(t, err)
+		sent := mustLayout(t, schema)
+		b, err := in.Batch(forged(sent, 0, []node{{0, 0}}, None, nil, nil).meta, nil)
+		if err != nil || b.Rows() != 0 {
+			t.Fatalf("%s: %v", client, err)
+		}
+		b.Release()
+		_, err = in.Batch(forged(sent, 1, []node{{1, 0}}, None, nil, le64(1)).meta, nil)
+		if quiver.ReasonOf(err) != quiver.MalformedBatch {
+			t.Fatalf("%s without its body: %v", client, err)
+		}
+		in.Close()
+	}
+}
+
 // Bits behind the last row say nothing, also where they cannot be cut off because the bitmap is compressed.
 func TestGateIgnoresSpareBits(t *testing.T) {
 	l := mustLayout(t, column(arrow.StructOf(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Int64}), true))

@@ -13,7 +13,7 @@ import (
 // Verify is the gate for a client's batch whose columns are laid out as the table stores them: what passes it is safe
 // to store as it is, and to hand to any reader. The metadata comes without prefix, the body in memory that is ours:
 // what lies between and behind the buffers' contents is set to zero in it. The batch takes its own reference on the
-// body.
+// body, which may be nil if it is empty.
 //
 // It looks at everything: the flatbuffer, the number, place and length of every buffer, null counts, offsets, text,
 // the ranges of times and decimals, the lengths of children. Compressed buffers are decompressed for that, within
@@ -116,6 +116,10 @@ const spareRows = 1 << 20
 
 // batch checks the message against the body and makes a batch of the two.
 func (g *gate) batch(body *buf.Buf) (*Batch, error) {
+	if body == nil {
+		body = buf.Wrap(nil)
+		defer body.Release()
+	}
 	g.body = body.Bytes()
 	if n := int64(len(g.body)); n > g.lim.MaxBody {
 		return nil, quiver.Errorf(quiver.BatchTooLarge, "body of %d bytes, the limit is %d", n, g.lim.MaxBody).
