@@ -36,8 +36,7 @@ func (s *Service) isDraining() bool { return s.serving.Err() != nil }
 // leave turns what a call ended with into a status.
 func (s *Service) leave(method string, panicked any, err error) error {
 	if panicked != nil {
-		s.options.Logger.Error("a call panicked", "method", method, "panic", panicked, "stack", string(debug.Stack()))
-		err = quiver.Errorf(quiver.Internal, "the server failed at this call").Advise("this is a bug: please report it with the server's log")
+		err = s.panicked(method, panicked)
 	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return nil
@@ -47,6 +46,12 @@ func (s *Service) leave(method string, panicked any, err error) error {
 		s.options.Logger.Error("a call failed for a reason that has no name", "method", method, "err", err)
 	}
 	return flight.ToStatus(err)
+}
+
+// panicked logs a panic, and gives what the call ends with.
+func (s *Service) panicked(method string, what any) error {
+	s.options.Logger.Error("a call panicked", "method", method, "panic", what, "stack", string(debug.Stack()))
+	return quiver.Errorf(quiver.Internal, "the server failed at this call").Advise("this is a bug: please report it with the server's log")
 }
 
 // isGRPC tells whether an error is gRPC's own, such as the end of a stream.
