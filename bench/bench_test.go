@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+func TestMedian(t *testing.T) {
+	for _, test := range []struct {
+		values []float64
+		want   float64
+	}{
+		{nil, math.NaN()},
+		{[]float64{3}, 3},
+		{[]float64{5, 1, 3}, 3},
+		{[]float64{4, 1, 3, 2}, 2.5},
+	} {
+		got := median(test.values)
+		if got != test.want && !(math.IsNaN(got) && math.IsNaN(test.want)) {
+			t.Errorf("median of %v: %v", test.values, got)
+		}
+	}
+}
+
+func TestFormat(t *testing.T) {
+	for v, want := range map[float64]string{
+		0.0123: "0.012", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 1234: "1234", 12_345: "12.3 K", 999_000: "999 K", 83_200_000: "83.2 M",
+	} {
+		if got := format(v); got != want {
+			t.Errorf("%v is written as %q, want %q", v, got, want)
+		}
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	s, ok := parseStat("4217 (a (strange) name) S 17 4217 1 0 -1 4194560 9 8 7 6 150 50 20 5 20 0 1 0 77 1 2")
+	want := stat{id: 4217, parent: 17, cpu: 2 * time.Second, children: 250 * time.Millisecond}
+	if !ok || s != want {
+		t.Errorf("%+v %v, want %+v", s, ok, want)
+	}
+	if _, ok := parseStat("4217"); ok {
+		t.Error("half a line was taken")
+	}
+}
+
+// TestUsage compares the clock of a process with what this one did.
+func TestUsage(t *testing.T) {
+	before, err := cpuTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for began := time.Now(); time.Since(began) < 20*time.Millisecond; {
+		sum++
+	}
+	after, err := cpuTime(os.Getpid())
+	if err != nil || after <= before || sum == 0 {
+		t.Errorf("from %v to %v: %v", before, after, err)
+	}
+	m, err := readMemory(os.Getpid())
+	if err != nil || m.resident <= 0 || m.peak < m.resident {
+		t.Errorf("memory %+v: %v", m, err)
+	}
+}
+
+// TestDatasets checks that every set is what its seed says, has the size its name promises, and survives its file.
+func TestDatasets(t *testing.T) {
+	for _, test := range []struct {
+		set         *dataset
+		least, most float64 // bytes a row
+	}{
+		{bid(1000, 3), 100, 140},
+		{wide100(200, 3), 720, 780},
+		{int32s(1000, 3), 4, 4.2},
+	} {
+		t.Run(test.set.name, func(t *testing.T) {
+			a, b := test.set.generate(1), test.set.generate(1)
+			defer a.Release()
+			defer b.Release()
+			if !array.RecordEqual(a, b) {
+				t.Error("the same batch came out differently")
+			}
+			file, err := test.set.write(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if perRow := float64(file.logical) / float64(file.rows()); perRow < test.least || perRow > test.most {
+				t.Errorf("%.1f bytes a row", perRow)
+			}
+			i := 0
+			err = eachBatch(file.path, func(read arrow.RecordBatch) (bool, error) {
+				made := test.set.generate(i)
+				defer made.Release()
+				if !array.RecordEqual(made, read) {
+					t.Errorf("batch %d came back differently", i)
+				}
+				i++
+				return true, nil
+			})
+			if err != nil || i != test.set.batches {
+				t.Errorf("%d batches, %v", i, err)
+			}
+		})
+	}
+}
+
+func TestJudge(t *testing.T) {
+	r := &result{Arms: []armResult{
+		{"a", []sample{{Metrics: metrics{gbPerSec: 2}}, {Metrics: metrics{gbPerSec: 9}}, {Metrics: metrics{gbPerSec: 4}}}},
+		{"b", []sample{{Metrics: metrics{gbPerSec: 1}}, {Metrics: metrics{gbPerSec: 3}}, {Metrics: metrics{gbPerSec: 4}}}},
+	}}
+	r.atLeast(2, r.ratio(gbPerSec, "a", "b"), "a of b")
+	r.atMost(1.5, r.ratio(gbPerSec, "a", "b"), "a of b")
+	r.atLeast(1, r.ratio(gbPerSec, "a", "missing"), "nothing")
+	want := []goal{
+		{Text: "a of b", Value: 2, Low: 1, High: 3, Need: 2, Met: true},
+		{Text: "a of b", Value: 2, Low: 1, High: 3, Need: 1.5, Less: true},
+	}
+	if len(r.Goals) != len(want) {
+		t.Fatalf("%+v", r.Goals)
+	}
+	for i, g := range r.Goals {
+		if g != want[i] {
+			t.Errorf("%+v, want %+v", g, want[i])
+		}
+	}
+}
+
+// TestTurns checks that arms take turns, and that the round to warm up does not count.
+func TestTurns(t *testing.T) {
+	b := &bench{options: &options{rounds: 2, quick: true}, warmups: 1, progress: &strings.Builder{}}
+	var order []string
+	turn := func(name string) arm {
+		return arm{name, func(context.Context) (metrics, error) {
+			order = append(order, name)
+			return metrics{seconds: float64(len(order))}, nil
+		}}
+	}
+	results, err := b.takeTurns(t.Context(), "J0", []arm{turn("a"), turn("b")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(order, ""); got != "ababab" {
+		t.Errorf("the order is %s", got)
+	}
+	if got := results[1].values(seconds); len(got) != 2 || got[0] != 4 || got[1] != 6 {
+		t.Errorf("b took %v", got)
+	}
+}
+
+func TestSummary(t *testing.T) {
+	r := &result{Job: "J0", Title: "Nothing", Notes: []string{"a note"}, Command: "go run ./bench", Commit: "abc",
+		Machine: machine{CPU: "a CPU", Cores: 2, Versions: map[string]string{"go": "go1.26", "arrow-go": "v18"}},
+		Arms:    []armResult{{"an arm", []sample{{Metrics: metrics{gbPerSec: 1.5, serverCPU: 0.25}, Foreign: 1, Loaded: true}}}},
+		Goals:   []goal{{Text: "speed", Value: 1.5, Low: 1.5, High: 1.5, Need: 1, Met: true}}}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back result
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	page, err := replaceSummary("before\n"+summaryBegin+"\nold\n"+summaryEnd+"\nafter\n", summarize([]*result{&back}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"before\n", "\nafter\n", "- J0: a CPU, 2 cores, 0 GB, , data on ; arrow-go v18, go 1.26; commit `abc`",
+		"| J0 | speed | ≥ 1.00 | 1.50 | 1.50 to 1.50 | met |", "| | GB/s | server CPU s/GB |", "| an arm | 1.50 (1.50 to 1.50) | 0.250 |",
+		"- 1 samples were taken while other programs",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "old") {
+		t.Error("what was between the lines is still there")
+	}
+	if _, err := replaceSummary("no lines", ""); err == nil {
+		t.Error("a page without the lines was taken")
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for _, args := range [][]string{{"-jobs", "J1,J77"}, {"-rounds", "0"}, {"J1"}} {
+		if err := run(t.Context(), append(args, "-out", t.TempDir()), &strings.Builder{}); err == nil {
+			t.Errorf("%q was taken", args)
+		}
+	}
+}

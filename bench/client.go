@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	afl "github.com/apache/arrow-go/v18/arrow/flight"
+	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// Our own Go client: Flight streams without the stock codec.
+
+// tally is what a read saw.
+type tally struct {
+	messages int
+	rows     int64
+	bytes    int64 // of whole messages
+}
+
+// openGet redeems a ticket. What comes is received as rawIn.
+func openGet(ctx context.Context, conn *grpc.ClientConn, ticket any) (grpc.ClientStream, error) {
+	text, err := json.Marshal(ticket)
+	if err != nil {
+		return nil, err
+	}
+	return afl.NewFlightServiceClient(conn).DoGet(ctx, &afl.Ticket{Ticket: text})
+}
+
+// getRaw reads a table and looks at nothing but the range that each message tells.
+func getRaw(ctx context.Context, conn *grpc.ClientConn, ticket any) (t tally, err error) {
+	stream, err := openGet(ctx, conn, ticket)
+	if err != nil {
+		return t, err
+	}
+	for {
+		var in rawIn
+		err := stream.RecvMsg(&in)
+		if errors.Is(err, io.EOF) {
+			return t, nil
+		}
+		if err != nil {
+			return t, err
+		}
+		t.messages++
+		t.bytes += int64(in.parts.Len())
+		fields, err := parseFlightData(in.parts)
+		if err == nil && len(fields.metadata) > 0 {
+			var info struct{ From, Until int64 }
+			err = json.Unmarshal(fields.metadata, &info)
+			t.rows += info.Until - info.From
+		}
+		in.free()
+		if err != nil {
+			return t, err
+		}
+	}
+}
+
+// getDecoded reads a table into record batches with one copy: from the transport's chunks into memory that the
+// batches' buffers lie in.
+func getDecoded(ctx context.Context, conn *grpc.ClientConn, ticket any, see func(arrow.RecordBatch)) (t tally, err error) {
+	stream, err := openGet(ctx, conn, ticket)
+	if err != nil {
+		return t, err
+	}
+	messages := &messageStream{stream: stream, pool: &slabs{}, tally: &t}
+	r, err := aipc.NewReaderFromMessageReader(messages)
+	if err != nil {
+		return t, err
+	}
+	defer r.Release()
+	for r.Next() {
+		batch := r.RecordBatch()
+		t.rows += batch.NumRows()
+		if see != nil {
+			see(batch)
+		}
+	}
+	if err := r.Err(); err != nil && !errors.Is(err, io.EOF) {
+		return t, err
+	}
+	return t, nil
+}
+
+// messageStream feeds an arrow reader from a Flight stream.
+type messageStream struct {
+	stream grpc.ClientStream
+	pool   *slabs
+	tally  *tally
+	last   *aipc.Message
+}
+
+func (s *messageStream) Retain()  {}
+func (s *messageStream) Release() { s.drop() }
+
+func (s *messageStream) drop() {
+	if s.last != nil {
+		s.last.Release()
+		s.last = nil
+	}
+}
+
+// Message receives the next message. The one before it is released, as the stock reader does it.
+func (s *messageStream) Message() (*aipc.Message, error) {
+	s.drop()
+	var in rawIn
+	if err := s.stream.RecvMsg(&in); err != nil {
+		return nil, err
+	}
+	defer in.free()
+	s.tally.messages++
+	s.tally.bytes += int64(in.parts.Len())
+	fields, err := parseFlightData(in.parts)
+	if err != nil {
+		return nil, err
+	}
+	body := memory.NewResizableBuffer(s.pool)
+	body.Resize(fields.body)
+	if _, err := io.ReadFull(fields.rest, body.Bytes()); err != nil {
+		return nil, err
+	}
+	s.last = aipc.NewMessage(memory.NewBufferBytes(fields.header), body)
+	body.Release()
+	return s.last, nil
+}
+
+// slabs is an allocator that keeps what it gave out for the next message.
+type slabs struct{ pool sync.Pool }
+
+const slabAlign = 64
+
+func (s *slabs) Allocate(size int) []byte {
+	if old, ok := s.pool.Get().(*[]byte); ok && cap(*old) >= size {
+		return (*old)[:size]
+	}
+	return memory.DefaultAllocator.Allocate((size + slabAlign - 1) &^ (slabAlign - 1))[:size]
+}
+
+func (s *slabs) Reallocate(size int, b []byte) []byte {
+	if cap(b) >= size {
+		return b[:size]
+	}
+	grown := s.Allocate(size)
+	copy(grown, b)
+	s.Free(b)
+	return grown
+}
+
+func (s *slabs) Free(b []byte) {
+	if cap(b) > 0 {
+		b = b[:0]
+		s.pool.Put(&b)
+	}
+}
+
+// flightFields are the fields of a FlightData; the body is still to be read.
+type flightFields struct {
+	header, metadata []byte
+	body             int
+	rest             *mem.Reader
+}
+
+// parseFlightData reads what stands before the body. The body is expected to come last, as every sender of Arrow puts
+// it.
+func parseFlightData(parts mem.BufferSlice) (f flightFields, err error) {
+	f.rest = parts.Reader()
+	for f.rest.Remaining() > 0 {
+		tag, err := binary.ReadUvarint(f.rest)
+		if err != nil {
+			return f, err
+		}
+		size, err := binary.ReadUvarint(f.rest)
+		if err != nil {
+			return f, err
+		}
+		number, kind := protowire.DecodeTag(tag)
+		if kind != protowire.BytesType || size > uint64(f.rest.Remaining()) {
+			return f, fmt.Errorf("field %d of a FlightData is not what it should be", number)
+		}
+		if number == fieldBody {
+			f.body = int(size)
+			return f, nil
+		}
+		value := make([]byte, size)
+		if _, err := io.ReadFull(f.rest, value); err != nil {
+			return f, err
+		}
+		switch number {
+		case fieldHeader:
+			f.header = value
+		case fieldMetadata:
+			f.metadata = value
+		}
+	}
+	return f, nil
+}
+
+// putStream is a put of pre-encoded messages.
+type putStream struct{ grpc.ClientStream }
+
+// openPut opens a put and sends the schema.
+func openPut(ctx context.Context, conn *grpc.ClientConn, descriptor *afl.FlightDescriptor, schema *arrow.Schema) (putStream, error) {
+	stream, err := afl.NewFlightServiceClient(conn).DoPut(ctx)
+	if err != nil {
+		return putStream{}, err
+	}
+	where, err := proto.Marshal(descriptor)
+	if err != nil {
+		return putStream{}, err
+	}
+	first := frame{head: flightData(where, nil, encodeSchema(schema), 0)}
+	return putStream{stream}, stream.SendMsg(first.out())
+}
+
+// send sends a batch.
+func (p putStream) send(f *frame) error { return p.SendMsg(f.out()) }
+
+// answer waits for the next answer; io.EOF is the end of a put that went well.
+func (p putStream) answer() error {
+	var in rawIn
+	if err := p.RecvMsg(&in); err != nil {
+		return err
+	}
+	in.free()
+	return nil
+}
+
+// finish ends the put and waits until everything is durable.
+func (p putStream) finish() error {
+	if err := p.CloseSend(); err != nil {
+		return err
+	}
+	for {
+		if err := p.answer(); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// putAll puts the frames and waits until they are durable.
+func putAll(ctx context.Context, conn *grpc.ClientConn, descriptor *afl.FlightDescriptor, schema *arrow.Schema, frames []frame) error {
+	stream, err := openPut(ctx, conn, descriptor, schema)
+	if err != nil {
+		return err
+	}
+	for i := range frames {
+		if err := stream.send(&frames[i]); errors.Is(err, io.EOF) {
+			break // the answer says why
+		} else if err != nil {
+			return err
+		}
+	}
+	return stream.finish()
+}
+
+// pathOf names a table for a put.
+func pathOf(names ...string) *afl.FlightDescriptor {
+	return &afl.FlightDescriptor{Type: afl.DescriptorPATH, Path: names}
+}

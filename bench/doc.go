@@ -1,0 +1,36 @@
+// Command bench measures Quiver beside the floors of its machine, in one run.
+//
+//	go run ./bench                       every job, five rounds, tables into docs/benchmarks.md
+//	go run ./bench -jobs J3,J4 -rounds 9
+//	go run ./bench -quick                everything once with tiny sizes: a smoke test
+//	go run ./bench -jobs J1 -cpuprofile bench/out/profile
+//
+// A job compares arms. Each arm does the same piece of work once and tells what that took; the arms take turns
+// (A B C A B C …), so that what drifts on the machine drifts for all of them:
+//
+//	job ── arm "quiver, pyarrow" ── server process ──┐
+//	    ├─ arm "S, pyarrow"      ── server process ──┼── sample: seconds, rows, bytes, CPU, memory, foreign load
+//	    └─ arm "D"               ── a file ──────────┘
+//	                 │
+//	    rounds × arms ── medians, spreads, ratios of the same round ── out/J1.json ── docs/benchmarks.md
+//
+// The floors:
+//
+//	T  one-stream TCP loopback, 256 KiB writes
+//	G  raw grpc-go pass-through at the message size that Quiver sends
+//	S  a stock arrow-go Flight server that writes and reads IPC files
+//	C  a C++ Flight server (pyarrow) that holds the same batches in memory
+//	D  write + fdatasync of the same bytes in groups of the same sizes, in the same directory
+//
+// Laws:
+//
+//  1. Every server is a process of its own, and its CPU time is read from the kernel, not from itself.
+//  2. All arms of a job see the same rows in the same batches: seeded generators, written once as Arrow files.
+//  3. A goal is judged by the median of ratios taken within a round, never by two figures of different runs.
+//  4. A sample during which other processes took more than a little of the machine is marked, and taken again a
+//     bounded number of times.
+//  5. Figures are never typed: the tables of docs/benchmarks.md are written from the raw results in out/.
+//
+// Logical bytes are uncompressed Arrow bytes. Times of pyarrow clients are taken inside the Python process, which
+// lives through all rounds, so the interpreter's start is in none of them.
+package main
