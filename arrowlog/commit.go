@@ -292,7 +292,7 @@ func (l *Log) store(g *group) error {
 	}
 	f, err := d.files.acquire(t.seg.path(segmentSuffix), true)
 	if err != nil {
-		return d.failWrite(err)
+		return err
 	}
 	defer d.files.release(f)
 	if err := l.writeBody(f, g); err != nil {

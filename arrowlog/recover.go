@@ -85,7 +85,7 @@ func (l *Log) listSegments(start quiver.Offset) ([]*segment, error) {
 	for _, name := range names {
 		base, suffix, ok := parseName(name)
 		_, kept := slices.BinarySearch(bases[first:], base)
-		if ok && (strings.HasSuffix(suffix, fs.TempSuffix) || !kept && suffix != asideSuffix) {
+		if ok && (strings.HasSuffix(suffix, fs.TempSuffix) || !kept && !strings.HasSuffix(suffix, asideSuffix)) {
 			if err := d.fsys.Remove(d.fsys.PathJoin(l.dir, name)); err != nil && !isNotExist(err) && d.Fence() == nil {
 				return nil, err
 			}
