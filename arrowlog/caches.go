@@ -4,8 +4,6 @@ import (
 	"container/list"
 	"sync"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 )
@@ -26,9 +24,15 @@ func (c *layouts) of(table quiver.TableID, s *quiver.Schema) (*record.Layout, er
 	return c.get(layoutKey{table, s.ID()}, func() (*record.Layout, error) { return record.NewLayout(s) })
 }
 
-// stored gives the layout of a segment's schema.
-func (c *layouts) stored(table quiver.TableID, id quiver.SchemaID, s *arrow.Schema) (*record.Layout, error) {
-	return c.get(layoutKey{table, id}, func() (*record.Layout, error) { return record.SegmentLayout(s, id) })
+// stored gives the layout of a segment's schema, which is read from its message if nobody had it before.
+func (c *layouts) stored(table quiver.TableID, id quiver.SchemaID, message []byte) (*record.Layout, error) {
+	return c.get(layoutKey{table, id}, func() (*record.Layout, error) {
+		_, s, err := record.ParseSegmentSchema(message)
+		if err != nil {
+			return nil, err
+		}
+		return record.SegmentLayout(s, id)
+	})
 }
 
 func (c *layouts) get(key layoutKey, build func() (*record.Layout, error)) (*record.Layout, error) {

@@ -234,11 +234,14 @@ func (r *recovery) foldBefore(s *segment) (*fold, error) {
 
 // healState writes a segment's state file again. Nothing is lost if that fails.
 func (r *recovery) healState(s *segment, f *fold) {
-	head, err := s.loadHead()
+	message, err := s.readMessage()
 	if err != nil || r.log.disk.Fence() != nil {
 		return
 	}
-	if err := r.log.disk.writeFile(s.path(stateSuffix), f.encode(r.log.id, head.message)); err != nil {
+	if _, err := s.parseHead(message); err != nil {
+		return // without its message the file would be no copy of it
+	}
+	if err := r.log.disk.writeFile(s.path(stateSuffix), f.encode(r.log.id, message)); err != nil {
 		r.log.disk.logger.Warn("a state file could not be written again", "bucket", r.log.id.String(), "segment", int64(s.base), "err", err)
 	}
 }
@@ -265,7 +268,7 @@ func (s *segment) foldInto(f *fold) error {
 	w := newWalker(file, info.Size(), head)
 	defer w.free()
 	w.visit = func(b *met) error { return f.applyMet(b) }
-	_, err = w.walk(head.size(), s.base, nil)
+	_, err = w.walk(head.size, s.base, nil)
 	return err
 }
 
@@ -294,7 +297,7 @@ func (r *recovery) read(f fs.File, base quiver.Offset) error {
 		r.met = append(r.met, sighting{b.entry, b.meta.HighWatermark, b.sound})
 		return nil
 	}
-	r.pos, r.end = r.head.size(), base
+	r.pos, r.end = r.head.size, base
 	chain := &r.fold.chain
 	if r.fold.chain == 0 {
 		chain = nil // nothing before it, or nothing that is known

@@ -26,7 +26,7 @@ func (r *recovery) repair(f fs.File, s *segment) error {
 	for i := len(r.entries) - 1; i >= 0 && r.entries[i].until() > r.safe; i-- {
 		from = r.entries[i].pos
 	}
-	if from == r.pos && !r.cut && !r.head.mended {
+	if from == r.pos && !r.cut && r.head.mended == nil {
 		return nil
 	}
 	if err := d.Fence(); err != nil {
@@ -37,8 +37,8 @@ func (r *recovery) repair(f fs.File, s *segment) error {
 		return err
 	}
 	defer d.files.release(out)
-	if r.head.mended {
-		if _, err := out.WriteAt(r.head.message, 0); err != nil {
+	if r.head.mended != nil {
+		if _, err := out.WriteAt(r.head.mended, 0); err != nil {
 			return d.failWrite(err)
 		}
 	}

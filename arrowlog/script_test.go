@@ -516,7 +516,7 @@ func (s *script) segment(a args) (string, error) {
 				b.meta.HighWatermark, (b.time-newClock().now.UnixMilli())/1000, flags, producers)
 			return nil
 		}
-		_, err = w.walk(head.size(), seg.base, nil)
+		_, err = w.walk(head.size, seg.base, nil)
 		return out.String(), err
 	}
 	return "", errors.New("no such segment")

@@ -56,15 +56,12 @@ type segment struct {
 
 // segmentHead is what the Schema message at the start of a segment says.
 type segmentHead struct {
-	message []byte
-	seed    record.Seed
-	schema  quiver.SchemaID
-	layout  *record.Layout
-	mended  bool // it was read from the state file: the segment's own is damaged
+	size   int64 // of the message: where the first batch starts
+	seed   record.Seed
+	schema quiver.SchemaID
+	layout *record.Layout
+	mended []byte // the message from the state file, if the segment's own is damaged
 }
-
-// size is where the first batch starts.
-func (h *segmentHead) size() int64 { return int64(len(h.message)) }
 
 func newSegment(l *Log, base quiver.Offset) *segment {
 	s := &segment{log: l, base: base}
@@ -187,7 +184,7 @@ const maxHead = 64 << 20
 
 // parseHead checks that the message is the segment's own.
 func (s *segment) parseHead(message []byte) (*segmentHead, error) {
-	id, schema, err := record.ParseSegmentSchema(message)
+	id, err := record.ParseSegmentIdentity(message)
 	if err != nil {
 		return nil, err
 	}
@@ -195,11 +192,11 @@ func (s *segment) parseHead(message []byte) (*segmentHead, error) {
 		return nil, quiver.Errorf(quiver.CorruptRange, "the file %s is the segment of bucket %s at offset %d",
 			s.path(segmentSuffix), id.Bucket, id.BaseOffset)
 	}
-	layout, err := s.log.disk.layouts.stored(s.log.id.Table, id.Schema, schema)
+	layout, err := s.log.disk.layouts.stored(s.log.id.Table, id.Schema, message)
 	if err != nil {
 		return nil, err
 	}
-	return &segmentHead{message: message, seed: id.Seed(), schema: id.Schema, layout: layout}, nil
+	return &segmentHead{size: int64(len(message)), seed: id.Seed(), schema: id.Schema, layout: layout}, nil
 }
 
 // headCopy is the head as the state file keeps it, nil if that is no help either.
@@ -212,7 +209,7 @@ func (s *segment) headCopy() *segmentHead {
 	if err != nil {
 		return nil
 	}
-	h.mended = true
+	h.mended = message
 	return h
 }
 
@@ -319,7 +316,7 @@ func (s *segment) rebuildIndex(head *segmentHead) (*index, error) {
 		x.entries = append(x.entries, b.entry)
 		return nil
 	}
-	end, err := w.walk(head.size(), s.base, nil)
+	end, err := w.walk(head.size, s.base, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (t *tail) aged(now int64, age time.Duration) bool {
 }
 
 // empty tells whether the segment has no batch yet.
-func (t *tail) empty() bool { return t.pos == t.head.size() }
+func (t *tail) empty() bool { return t.pos == t.head.size }
 
 // zerosFor tells how many zeros are written behind a group of n bytes at pos.
 func (t *tail) zerosFor(n int64) int64 {

@@ -105,23 +105,32 @@ func EncodeSegmentSchema(s *quiver.Schema, id SegmentIdentity) ([]byte, error) {
 	return out, nil
 }
 
-// ParseSegmentSchema reads the message that a segment starts with, as PeekPrefix delimits it, and verifies its
-// checksum. The schema comes without the identity in its metadata. The error is CORRUPT_RANGE.
-func ParseSegmentSchema(msg []byte) (SegmentIdentity, *arrow.Schema, error) {
+// ParseSegmentIdentity reads the message that a segment starts with, as PeekPrefix delimits it, and verifies its
+// checksum. The error is CORRUPT_RANGE.
+func ParseSegmentIdentity(msg []byte) (SegmentIdentity, error) {
 	var id SegmentIdentity
 	if n, ok := PeekPrefix(msg); !ok || n != len(msg) {
-		return id, nil, corrupt("no segment starts here")
+		return id, corrupt("no segment starts here")
 	}
 	from, until, err := segmentText(msg[prefixSize:])
 	if err != nil {
-		return id, nil, corrupt("segment header: %v", err)
+		return id, corrupt("segment header: %v", err)
 	}
 	crc, err := id.parse(msg[prefixSize+from : prefixSize+until])
 	if err != nil {
-		return id, nil, corrupt("%v", err)
+		return id, corrupt("%v", err)
 	}
 	if got := headerSum(msg, prefixSize+from+atSegmentCRC, 0); got != crc {
-		return id, nil, corrupt("segment header: checksum %08x, stored %08x", got, crc)
+		return id, corrupt("segment header: checksum %08x, stored %08x", got, crc)
+	}
+	return id, nil
+}
+
+// ParseSegmentSchema is ParseSegmentIdentity with the schema, which comes without the identity in its metadata.
+func ParseSegmentSchema(msg []byte) (SegmentIdentity, *arrow.Schema, error) {
+	id, err := ParseSegmentIdentity(msg)
+	if err != nil {
+		return id, nil, err
 	}
 	s, err := quiver.ParseSchemaMessage(msg[prefixSize:])
 	if err != nil {
