@@ -1,15 +1,19 @@
 """Real clients against the real binary: fixtures that start `quiver dev` and speak to it."""
 
+import base64
+import contextlib
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 
+import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 
@@ -78,6 +82,13 @@ class Server:
         if self.process:
             self.process.wait()
         self.process = None
+
+    def died(self, timeout):
+        """Waits for the process to die of kill -9 by its own hand: a fault point. False if it lives on."""
+        try:
+            return self.process.wait(timeout) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
 
     def stop(self):
         """SIGTERM; gives the exit code."""
@@ -163,3 +174,88 @@ def reason(error):
     """The reason a pyarrow error tells, found as the contract says."""
     found = re.search(r"message: ([A-Z_]+): ", str(error))
     return found.group(1) if found else None
+
+
+@contextlib.contextmanager
+def refused(expected, *words):
+    """The block must fail with this reason, and the text must hold all of the words."""
+    with pytest.raises((pa.ArrowException, fl.FlightError, OSError)) as error:
+        yield error
+    assert reason(error.value) == expected, str(error.value)
+    for word in words:
+        assert str(word) in str(error.value), f"{word!r} is not in: {error.value}"
+
+
+def create(client, table, columns, **keys):
+    """Creates a table; columns is a pyarrow schema or {"name": "type"}."""
+    if isinstance(columns, pa.Schema):
+        schema = base64.b64encode(columns.serialize()).decode()
+    else:
+        schema = [{"name": name, "type": str(type)} for name, type in columns.items()]
+    return action(client, "table.create", {"table": table, "schema": schema, **keys})[0]
+
+
+def ids(start, until=None):
+    """A batch with one int64 column, id, that counts from start to until."""
+    start, until = (0, start) if until is None else (start, until)
+    return pa.record_batch({"id": pa.array(range(start, until), pa.int64())})
+
+
+class Put:
+    """A put stream as a careful client keeps it: a thread reads every answer as it comes."""
+
+    def __init__(self, client, descriptor, schema, options=None):
+        if isinstance(descriptor, str):
+            descriptor = path(descriptor)
+        self.writer, self.reader = client.do_put(descriptor, schema, options)
+        self.answers = []
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        try:
+            while (answer := self.reader.read()) is not None:
+                self.answers.append(json.loads(answer.to_pybytes()))
+        except (pa.ArrowException, fl.FlightError, OSError):
+            pass  # close() raises the same
+
+    def write(self, batch, **metadata):
+        if metadata:
+            self.writer.write_with_metadata(batch, json.dumps(metadata).encode())
+        else:
+            self.writer.write_batch(batch)
+        return self
+
+    def flush(self, token):
+        self.writer.write_metadata(json.dumps({"flush": token}).encode())
+        return self
+
+    def close(self):
+        """Ends the stream; returns all answers, or raises what the server said."""
+        try:
+            self.writer.close()
+        finally:
+            self.thread.join()
+        return self.answers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.close()
+
+
+def chunks(reader):
+    """The batches of a stream, each with its decoded app_metadata."""
+    for chunk in reader:
+        yield chunk.data, json.loads(chunk.app_metadata.to_pybytes())
+
+
+def notes(client, table, **keys):
+    """What the app_metadata of each batch of a bounded read says."""
+    return [(data.num_rows, note) for data, note in chunks(client.do_get(ticket(table, **keys)))]
+
+
+def latest(client, table):
+    """The high watermark of each bucket."""
+    return {row["bucket"]: row["offset"] for row in action(client, "log.offsets", {"table": table, "at": "latest"})}
