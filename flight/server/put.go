@@ -64,12 +64,14 @@ func (p *put) settle() {
 		err := p.wait(&item)
 		p.service.memory.Release(item.bytes)
 		switch {
-		case failure != nil && (err == nil && item.rows > 0 || quiver.OutcomeOf(err) != quiver.NotDone):
-			rest = quiver.Unknown
-		case failure == nil && err != nil:
+		case failure != nil:
+			if err != nil && quiver.OutcomeOf(err) != quiver.NotDone || err == nil && item.rows > 0 {
+				rest = quiver.Unknown // a flush, or a batch without rows, stores nothing
+			}
+		case err != nil:
 			failure, rest = err, quiver.OutcomeOf(err)
 			p.queue.close(err)
-		case failure == nil:
+		default:
 			p.count(&item)
 		}
 	}
