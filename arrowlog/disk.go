@@ -214,6 +214,7 @@ func (d *Disk) removeDir(id quiver.BucketID) error {
 	if err := d.fsys.RemoveAll(dir); err != nil {
 		return err
 	}
+	d.files.forgetBelow(dir)
 	partition := d.fsys.PathDir(dir)
 	table := d.fsys.PathDir(partition)
 	delete(d.durableDirs, partition)

@@ -276,6 +276,9 @@ func TestRemove(t *testing.T) {
 	if _, err := mem.Stat("data/log/7/0/1"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the directory: %v", err)
 	}
+	if open := openBelow(mem, "data/log/7/0/1"); len(open) != 0 {
+		t.Errorf("removed files that keep their room, being open: %v", open)
+	}
 	if err := w.disk.Remove(other); err != nil {
 		t.Fatal(err)
 	}
@@ -290,6 +293,31 @@ func TestRemove(t *testing.T) {
 		t.Errorf("the log came back with %d rows", l.Durable())
 	}
 	w.close()
+}
+
+// TestRemoveTable shows that the logs of a dropped table give their room back at once: none of their files stays open.
+func TestRemoveTable(t *testing.T) {
+	mem := fs.NewMem()
+	w := newWorld(t, mem)
+	w.put(w.lead(), 1)
+	if open := openBelow(mem, "data/log/7"); len(open) == 0 {
+		t.Fatal("the segment that was written is expected to be kept open")
+	}
+	if err := w.disk.RemoveTable(bucket.Table); err != nil {
+		t.Fatal(err)
+	}
+	if open := openBelow(mem, "data/log/7"); len(open) != 0 {
+		t.Errorf("removed files that keep their room, being open: %v", open)
+	}
+	if _, err := mem.Stat("data/log/7"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory: %v", err)
+	}
+	w.close()
+}
+
+// openBelow lists the open files of a directory.
+func openBelow(mem *fs.Mem, dir string) []string {
+	return slices.DeleteFunc(mem.OpenFiles(), func(path string) bool { return !strings.HasPrefix(path, dir+"/") })
 }
 
 // TestDeletedWhileRead shows that a reader goes on in a segment that was deleted meanwhile, and that its files go when

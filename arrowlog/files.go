@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/quiverlog/quiver/internal/fs"
@@ -136,6 +138,18 @@ func (c *files) forget(path string) {
 	defer c.mu.Unlock()
 	if f := c.open[path]; f != nil {
 		c.dropLocked(f)
+	}
+}
+
+// forgetBelow drops the files of a directory that was removed: one that stayed open would keep its room on the disk.
+func (c *files) forgetBelow(dir string) {
+	below := dir + string(filepath.Separator)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for path, f := range c.open {
+		if strings.HasPrefix(path, below) {
+			c.dropLocked(f)
+		}
 	}
 }
 

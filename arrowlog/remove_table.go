@@ -58,6 +58,7 @@ func (d *Disk) removeTableDir(id quiver.TableID) error {
 	if err := d.fsys.RemoveAll(dir); err != nil {
 		return err
 	}
+	d.files.forgetBelow(dir)
 	return d.syncDir(d.dir)
 }
 
