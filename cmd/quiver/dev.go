@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,11 +25,8 @@ func newDev() *cobra.Command {
 		Example: "  quiver dev\n  quiver dev --memory\n  quiver dev --data /tmp/q --flight-addr 127.0.0.1:0 --http-addr 127.0.0.1:0",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd.Flags()); err != nil {
+			if err := settle(cmd.Flags(), &options); err != nil {
 				return usageError{err}
-			}
-			if options.Memory && cmd.Flags().Changed("data") {
-				return usageError{fmt.Errorf("--data and --memory exclude each other: one keeps its data, the other none")}
 			}
 			options.Logger = newLogger(cmd.ErrOrStderr())
 			return runNode(cmd.Context(), options, cmd.OutOrStdout())
@@ -36,7 +34,7 @@ func newDev() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.Data, "data", "quiver-data", "directory of the data; made if it is missing (QUIVER_DATA)")
-	flags.BoolVar(&options.Memory, "memory", false, "keep everything in memory, and nothing afterwards (QUIVER_MEMORY)")
+	flags.BoolVar(&options.Memory, "memory", false, "keep everything in memory: it is gone when the process ends (QUIVER_MEMORY)")
 	flags.StringVar(&options.FlightAddr, "flight-addr", "127.0.0.1:8815", "address of the Flight port; port 0 picks one (QUIVER_FLIGHT_ADDR)")
 	flags.StringVar(&options.HTTPAddr, "http-addr", "127.0.0.1:8816", "address of the HTTP port: /livez, /readyz, /version (QUIVER_HTTP_ADDR)")
 	flags.Int64Var(&options.MaxMessage, "max-message", node.DefaultMaxMessage, "largest message taken, in bytes (QUIVER_MAX_MESSAGE)")
@@ -45,13 +43,34 @@ func newDev() *cobra.Command {
 	return cmd
 }
 
-// fromEnvironment sets each flag that was not given from its QUIVER_* variable.
-func fromEnvironment(flags *pflag.FlagSet) error {
+// settle takes what no flag gives from the environment. --data and --memory exclude each other; a flag goes before
+// the other one's variable.
+func settle(flags *pflag.FlagSet, options *node.Options) error {
+	var except []string
+	switch data, memory := flags.Changed("data"), options.Memory; {
+	case data && memory:
+		return fmt.Errorf("--data and --memory exclude each other: one keeps its data, the other none")
+	case data:
+		except = append(except, "memory")
+	case memory:
+		except = append(except, "data")
+	}
+	if err := fromEnvironment(flags, except); err != nil {
+		return err
+	}
+	if options.Memory && flags.Changed("data") {
+		return fmt.Errorf("QUIVER_DATA and QUIVER_MEMORY exclude each other: one keeps its data, the other none")
+	}
+	return nil
+}
+
+// fromEnvironment sets each flag that was not given, but for the exceptions, from its QUIVER_* variable.
+func fromEnvironment(flags *pflag.FlagSet, except []string) error {
 	var first error
 	flags.VisitAll(func(flag *pflag.Flag) {
 		name := "QUIVER_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
 		value, set := os.LookupEnv(name)
-		if flag.Changed || !set {
+		if flag.Changed || !set || slices.Contains(except, flag.Name) {
 			return
 		}
 		if err := flags.Set(flag.Name, value); err != nil && first == nil {
@@ -88,7 +107,7 @@ func banner(out io.Writer, options node.Options, n *node.Node) error {
   HTTP     http://%s
   data     %s
 
-Try it from Python (pip install pyarrow):
+Try it from Python (pip install pyarrow pandas):
   import pyarrow as pa, pyarrow.flight as fl
   c = fl.connect("grpc://%[2]s")
   w, _ = c.do_put(fl.FlightDescriptor.for_path("default", "events"), pa.schema({"user": pa.int64(), "action": pa.string()}))

@@ -51,14 +51,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
 	}
 	fmt.Fprintln(stderr, "quiver:", err)
 	var usage usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintln(stderr, "See 'quiver help'.")
+		fmt.Fprintf(stderr, "See '%s'.\n", helpFor(cmd))
 		return exitUsage
 	}
 	return exitFailed
@@ -69,12 +69,16 @@ func newRoot() *cobra.Command {
 		Use:           "quiver",
 		Short:         "A streaming table store that is Apache Arrow from end to end",
 		Example:       "  quiver dev                  start a server with data in ./quiver-data\n  quiver dev --memory         the same, keeping nothing",
+		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArguments,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetVersionTemplate(versionLine())
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggestFlag(cmd, err)} })
 	root.AddCommand(newDev(), newVersion())
 	return root

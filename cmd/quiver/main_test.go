@@ -24,7 +24,9 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{[]string{"vershun"}, `unknown verb "vershun"; did you mean "version"?`},
 		{[]string{"version", "now"}, `quiver version takes no argument, got "now"`},
-		{[]string{"dev", "--dta", "x"}, `unknown flag: --dta; did you mean "data"?`},
+		{[]string{"dev", "--dta", "x"}, `unknown flag: --dta; did you mean "--data"?`},
+		{[]string{"dev", "-data", "x"}, `did you mean "--data"?`},
+		{[]string{"help", "dve"}, `unknown verb "dve"; did you mean "dev"?`},
 		{[]string{"dev", "--data", "x", "--memory"}, "--data and --memory exclude each other"},
 		{[]string{"dev", "--put-memory", "much"}, `"much"`},
 	} {
@@ -43,8 +45,34 @@ func TestWrongEnvironment(t *testing.T) {
 	}
 }
 
+// TestFlagsGoBeforeTheEnvironment shows it for the two that exclude each other.
+func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
+	t.Setenv("QUIVER_DATA", "/dev/null/of-the-environment")
+	t.Setenv("QUIVER_MEMORY", "true")
+	elsewhere := []string{"dev", "--flight-addr", "no-such-host.invalid:1"}
+	for _, c := range []struct {
+		args []string
+		code int
+		say  string
+	}{
+		{elsewhere, exitUsage, "QUIVER_DATA and QUIVER_MEMORY exclude each other"},
+		{append(elsewhere, "--memory"), exitFailed, "no-such-host"},
+		{append(elsewhere, "--data", "/dev/null/of-the-flag"), exitFailed, "of-the-flag"},
+	} {
+		if code, _, talk := call(t.Context(), c.args...); code != c.code || !strings.Contains(talk, c.say) {
+			t.Errorf("quiver %s: exit code %d, %s", strings.Join(c.args, " "), code, talk)
+		}
+	}
+}
+
 func TestVersionAndHelp(t *testing.T) {
 	if code, out, _ := call(t.Context(), "version"); code != exitDone || !strings.HasPrefix(out, "quiver ") {
+		t.Error(code, out)
+	}
+	if code, out, _ := call(t.Context(), "--version"); code != exitDone || out != versionLine() {
+		t.Error(code, out)
+	}
+	if code, out, _ := call(t.Context(), "help", "dev"); code != exitDone || !strings.Contains(out, "--flight-addr string") {
 		t.Error(code, out)
 	}
 	if code, out, _ := call(t.Context(), "help"); code != exitDone || !strings.Contains(out, "quiver dev --memory") {
