@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -77,10 +78,10 @@ func (n *Node) open() error {
 func (n *Node) openData() (err error) {
 	o := n.options
 	if err := fs.MakeDirs(o.FS, o.Data); err != nil {
-		return fmt.Errorf("make the data directory %s: %w", o.Data, err)
+		return fmt.Errorf("make the data directory %s: %w; give another --data", o.Data, err)
 	}
 	if n.lock, err = o.FS.Lock(filepath.Join(o.Data, "LOCK")); err != nil {
-		return fmt.Errorf("the data directory %s is in use by another process: stop it, or give another --data (%w)", o.Data, err)
+		return lockError(o.Data, err)
 	}
 	if n.store, err = metastore.OpenEmbedded(o.FS, filepath.Join(o.Data, "meta"), metastore.EmbeddedOptions{Logger: o.Logger}); err != nil {
 		return fmt.Errorf("open the metadata in %s: %w", o.Data, err)
@@ -92,6 +93,15 @@ func (n *Node) openData() (err error) {
 		return fmt.Errorf("open the logs in %s: %w", o.Data, err)
 	}
 	return nil
+}
+
+// lockError tells a directory that another process holds from one that can not be written to.
+func lockError(data string, err error) error {
+	var at *os.PathError
+	if errors.As(err, &at) && at.Op == "open" {
+		return fmt.Errorf("write to the data directory %s: %w; give another --data", data, err)
+	}
+	return fmt.Errorf("the data directory %s is in use by another process: stop it, or give another --data (%w)", data, err)
 }
 
 // openServers starts the coordinator over the tablets; its first decision makes them leaders of all their buckets.
@@ -108,6 +118,9 @@ func (n *Node) openServers() (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("load the metadata in %s: %w", o.Data, err)
+	}
+	if err := n.checkLogs(); err != nil {
+		return err
 	}
 	n.service = server.New(n.coordinator, n.tablets, server.Options{
 		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory, CreateTables: o.CreateTables, Location: n.location(),

@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -133,6 +135,25 @@ func TestASecondProcessIsRefused(t *testing.T) {
 	_, err := tryStart(fsys)
 	if err == nil || !strings.Contains(err.Error(), "/data is in use by another process") {
 		t.Fatal(err)
+	}
+}
+
+// TestADirectoryThatCannotBeTaken shows that what is wrong with it is told as it is.
+func TestADirectoryThatCannotBeTaken(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taken := filepath.Join(dir, "taken")
+	if err := os.MkdirAll(filepath.Join(taken, "LOCK"), 0o700); err != nil { // nobody can open it to write
+		t.Fatal(err)
+	}
+	for data, say := range map[string]string{file: "not a directory; give another --data", taken: "write to the data directory"} {
+		_, err := Open(Options{Data: data, FlightAddr: "127.0.0.1:0"})
+		if err == nil || !strings.Contains(err.Error(), say) || strings.Contains(err.Error(), "in use") {
+			t.Errorf("%s: %v", data, err)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultMaxMessage = 256 << 20 // also what wire.md promises
+	DefaultMaxMessage = 256 << 20 // also what the wire contract promises
 	DefaultPutMemory  = 512 << 20
 )
 
@@ -64,7 +64,7 @@ func (o Options) withDefaults() Options {
 func (o Options) validate() error {
 	var faults []error
 	if o.Data == "" {
-		faults = append(faults, errors.New("no data directory was given"))
+		faults = append(faults, errors.New("no data directory was given: name one with --data, or take --memory"))
 	}
 	if o.FlightAddr == "" {
 		faults = append(faults, errors.New("no Flight address was given"))
