@@ -93,6 +93,7 @@ func newDamaged(t *testing.T) *damaged {
 	d.world = newWorld(t, d.mem)
 	d.config.SegmentBytes = 2500
 	d.opts.ProjectFrom = 1
+	d.opts.ZeroAhead = 1
 	l := d.lead()
 	for i := range 9 {
 		ns := count(int64(10*i), 1+i%3)
@@ -151,7 +152,10 @@ func TestFlippedBits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			step := max(1, info.Size()/300)
+			step := max(1, info.Size()/150)
+			if raceDetector {
+				step *= 8
+			}
 			for at := r.Int64N(step); at < min(info.Size(), 8000); at += 1 + r.Int64N(2*step) {
 				bit := r.IntN(8)
 				without := r.IntN(3) == 0 && !strings.HasSuffix(path, checkpointName)

@@ -336,7 +336,7 @@ func (l *Log) segmentAge() time.Duration {
 func (l *Log) Roll() {
 	l.role <- struct{}{}
 	defer func() { <-l.role }()
-	if l.tail != nil && l.tail.pos > l.tail.head.size {
+	if l.tail != nil && !l.tail.empty() && l.Failed() == nil { // the file of a failed log may be another one's by now
 		l.closeTail()
 	}
 }

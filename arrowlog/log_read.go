@@ -185,6 +185,8 @@ func (r *Reader) indexed(s *segment, end quiver.Offset) ([]entry, quiver.Offset,
 	switch {
 	case quiver.ReasonOf(err) == quiver.CorruptRange:
 		return nil, end, nil // its head is lost, and all of its rows with it
+	case err != nil && isNotExist(err) && r.log.Failed() != nil:
+		return nil, 0, r.log.refuse(r.log.Failed())
 	case err != nil:
 		return nil, 0, readError(r.log.id, err)
 	}
@@ -322,6 +324,8 @@ func (r *Reader) failed(e entry, err error) error {
 		return readError(r.log.id, err)
 	case errors.Is(err, os.ErrClosed):
 		return errClosed(r.log.id)
+	case isNotExist(err) && r.log.Failed() != nil: // another log took its place, and may have deleted rows
+		return r.log.refuse(r.log.Failed())
 	case isNotExist(err) && r.next < r.log.Start():
 		return outOfRange(r.log.id, r.next, r.log.Start(), r.log.HighWatermark())
 	case quiver.ReasonOf(err) == quiver.Internal:

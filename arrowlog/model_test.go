@@ -22,6 +22,9 @@ import (
 // many times as many runs as usual there are.
 func seeded(t *testing.T, runs int, body func(t *testing.T, r *rand.Rand)) {
 	t.Helper()
+	if raceDetector {
+		runs = (runs + 3) / 4
+	}
 	if s := os.Getenv("QUIVER_RUNS"); s != "" {
 		times, err := strconv.Atoi(s)
 		if err != nil {
@@ -119,6 +122,7 @@ func newTrace(t testing.TB, fsys fs.FS, r *rand.Rand) *trace {
 	tr.opts.ReadBytes = []int{1, 3000, 1 << 20}[r.IntN(3)]
 	tr.opts.OpenFiles = []int{1, 4, 100}[r.IntN(3)]
 	tr.opts.IndexBytes = []int64{1, 1 << 20}[r.IntN(2)]
+	tr.opts.ZeroAhead = []int{1, 8 << 10}[r.IntN(2)]
 	tr.opts.ProjectFrom = []int{1, 64 << 10}[r.IntN(2)]
 	return tr
 }

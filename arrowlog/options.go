@@ -35,6 +35,9 @@ type Options struct {
 	MergeBelow int
 	// MergeInto is the size that merged batches reach at most. Default: 1 MiB.
 	MergeInto int
+	// ZeroAhead is how many zeros are written behind the first small group of a segment; every later time it is twice as
+	// many, up to 64 times. Default: 64 KiB.
+	ZeroAhead int
 	// ReadBytes is how much one read of adjacent batches takes in, unless one batch alone is larger. Default: 1 MiB.
 	ReadBytes int
 	// ProjectFrom is the stored size from which a batch is not read whole when only some columns are asked for.
@@ -58,6 +61,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.GroupBytes, 16<<20)
 	setDefault(&o.MergeBelow, 64<<10)
 	setDefault(&o.MergeInto, 1<<20)
+	setDefault(&o.ZeroAhead, 64<<10)
 	setDefault(&o.ReadBytes, 1<<20)
 	setDefault(&o.ProjectFrom, 64<<10)
 	return o
@@ -81,6 +85,7 @@ func (o Options) Validate() error {
 	atLeast("IndexBytes", o.IndexBytes, 1)
 	atLeast("GroupBytes", int64(o.GroupBytes), 1)
 	atLeast("MergeInto", int64(o.MergeInto), 1)
+	atLeast("ZeroAhead", int64(o.ZeroAhead), 1)
 	atLeast("ReadBytes", int64(o.ReadBytes), 1)
 	atLeast("ProjectFrom", int64(o.ProjectFrom), 1)
 	return errors.Join(errs...)

@@ -426,7 +426,7 @@ func (l *Log) adoptLast(r *recovery, s *segment) {
 		return
 	}
 	l.entries, l.open = r.entries, true
-	l.tail = &tail{seg: s, head: r.head, pos: r.pos, zeroed: r.pos, size: r.size, ahead: zeroAheadMin}
+	l.tail = newTail(s, r.head, r.pos, r.size, &l.disk.options)
 	if len(r.entries) > 0 {
 		l.tail.first = r.entries[0].time
 	}

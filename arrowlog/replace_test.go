@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/internal/fs"
@@ -43,6 +44,10 @@ func TestReplacedLog(t *testing.T) {
 	}
 	if err := l.DeleteBefore(5); err != nil {
 		t.Fatal(err)
+	}
+	old.Roll() // it must not cut what the fresh one writes
+	if _, err := numbersIn(old, 0, 1, nil); quiver.ReasonOf(err) != quiver.LeaderNotAvailable {
+		t.Errorf("a read of rows that another log deleted: %v", err)
 	}
 	w.disk.markDirty(old)
 	if err := w.disk.Maintain(w.clock.Now()); err != nil {

@@ -39,15 +39,21 @@ type tail struct {
 	zeroed int64 // zeros were written up to here, or batches
 	size   int64 // of the file
 	ahead  int64 // how many zeros are written ahead next time
+	most   int64 // how many at most
 	first  int64 // timestamp of the first batch, 0 while there is none
 }
 
 const (
-	zeroAheadMin = 64 << 10
-	zeroAheadMax = 4 << 20
-	largeGroup   = 1 << 20  // groups from here on do not write zeros ahead
-	allocateStep = 16 << 20 // what they allocate ahead, at least
+	zeroAheadGrowth = 64       // from the first zeros ahead to the most
+	largeGroup      = 1 << 20  // groups from here on do not write zeros ahead
+	allocateStep    = 16 << 20 // what they allocate ahead, at least
 )
+
+// newTail goes on writing at pos of a segment whose file has so many bytes.
+func newTail(s *segment, head *segmentHead, pos, size int64, o *Options) *tail {
+	ahead := int64(o.ZeroAhead)
+	return &tail{seg: s, head: head, pos: pos, zeroed: pos, size: size, ahead: ahead, most: zeroAheadGrowth * ahead}
+}
 
 // aged tells whether the segment's first batch is older than the age.
 func (t *tail) aged(now int64, age time.Duration) bool {
@@ -64,7 +70,7 @@ func (t *tail) zerosFor(n int64) int64 {
 	}
 	// A page boundary, so that no later zero shares a page with a batch.
 	end := (t.pos + n + t.ahead + pageSize - 1) &^ (pageSize - 1)
-	t.ahead = min(2*t.ahead, zeroAheadMax)
+	t.ahead = min(2*t.ahead, t.most)
 	return end - (t.pos + n)
 }
 
@@ -118,7 +124,7 @@ func (l *Log) openTail(schema *quiver.Schema) error {
 	}
 	n := int64(len(message))
 	s.bytes.Store(n)
-	l.tail = &tail{seg: s, head: head, pos: n, zeroed: n, size: n, ahead: zeroAheadMin}
+	l.tail = newTail(s, head, n, n, &d.options)
 	l.mu.Lock()
 	l.segments = append(l.segments[:len(l.segments):len(l.segments)], s)
 	l.entries, l.open = nil, true

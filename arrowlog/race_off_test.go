@@ -1,0 +1,5 @@
+//go:build !race
+
+package arrowlog
+
+const raceDetector = false
