@@ -105,6 +105,9 @@ func checkDictionaries(slots []slot, known map[int64]*slot) error {
 	return nil
 }
 
+// Held is how many bytes the stream's dictionaries take until the next one comes, or Close.
+func (in *Input) Held() int64 { return in.held }
+
 // Close releases what the gate holds.
 func (in *Input) Close() {
 	for _, d := range in.dictionaries {
@@ -353,6 +356,9 @@ func (in *Input) setDictionary(id int64, s *slot, runs []values) error {
 	if held > in.limits.MaxBody {
 		return quiver.Errorf(quiver.BatchTooLarge, "the stream's dictionaries take %d bytes, the limit is %d", held, in.limits.MaxBody).
 			Advise("send these columns plainly")
+	}
+	if err := in.limits.admit(p.size); err != nil {
+		return err
 	}
 	d := &dictionary{layout: l, batch: p.copied(l, rows)}
 	arrays, err := d.batch.arrays(nil)

@@ -7,6 +7,18 @@ type Limits struct {
 	MaxBody         int64 // bytes of a body as sent
 	MaxDecompressed int64 // bytes of a body's buffers, decompressed
 	MaxRatio        int64 // decompressed bytes for each byte sent, above FreeRatio decompressed bytes
+
+	// Admit, if set, is asked before memory is taken for what a message is decompressed or laid out to, perhaps several
+	// times for one message, and may wait: the place for a memory budget.
+	Admit func(bytes int64) error
+}
+
+// admit asks for memory.
+func (l Limits) admit(bytes int64) error {
+	if l.Admit == nil || bytes == 0 {
+		return nil
+	}
+	return l.Admit(bytes)
 }
 
 // FreeRatio is how much a body may decompress to, whatever its compression ratio: constant columns compress well.

@@ -17,13 +17,13 @@ import (
 // shaper makes memory for the values it lays out anew, within a budget. They live until it is released.
 type shaper struct {
 	left         int64 // bytes that may still be taken
-	limit        int64
+	limits       Limits
 	dictionaries map[int64]*dictionary
 	taken        []*buf.Buf
 }
 
 func (in *Input) newShaper() *shaper {
-	return &shaper{left: in.limits.MaxDecompressed, limit: in.limits.MaxDecompressed, dictionaries: in.dictionaries}
+	return &shaper{left: in.limits.MaxDecompressed, limits: in.limits, dictionaries: in.dictionaries}
 }
 
 func (h *shaper) release() {
@@ -48,11 +48,11 @@ func (d *dictionary) release() {
 // charge takes n bytes off the budget.
 func (h *shaper) charge(n int64) error {
 	if n > h.left {
-		return quiver.Errorf(quiver.BatchTooLarge, "laid out plainly the batch takes more than the limit of %d bytes", h.limit).
+		return quiver.Errorf(quiver.BatchTooLarge, "laid out plainly the batch takes more than the limit of %d bytes", h.limits.MaxDecompressed).
 			Advise("put smaller batches")
 	}
 	h.left -= n
-	return nil
+	return h.limits.admit(n)
 }
 
 // take is n bytes of zeros.

@@ -144,6 +144,9 @@ func (g *gate) batch(body *buf.Buf) (*Batch, error) {
 		if content, err = g.declared(); err != nil {
 			return nil, err
 		}
+		if err = g.lim.admit(content); err != nil {
+			return nil, err
+		}
 		defer g.releaseScratch()
 	}
 	if err := g.lengths(content); err != nil {
