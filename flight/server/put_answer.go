@@ -16,6 +16,7 @@ type putAnswers struct {
 	answer  *flight.PutAnswer // totals, and what is new since the answer before
 	fresh   bool              // the answer says something that was not sent
 	flushes [][]byte          // answers to flushes, encoded, first come first
+	waiting int               // bytes of them
 	err     error             // what the call ends with
 	ended   bool
 	wake    chan struct{} // holds one token while there is something to do
@@ -38,7 +39,9 @@ func (a *putAnswers) add(item *staged) {
 	defer a.mu.Unlock()
 	if item.flush != nil {
 		a.answer.Flush = item.flush
-		a.flushes = append(a.flushes, a.answer.Encode())
+		text := a.answer.Encode()
+		a.flushes = append(a.flushes, text)
+		a.waiting += len(text)
 		a.answer.Sent()
 		a.fresh = false
 	} else {
@@ -94,7 +97,7 @@ func (a *putAnswers) awaitRoom(ctx context.Context) {
 	})()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.flushes) >= waitingAnswers && !a.ended && ctx.Err() == nil {
+	for (len(a.flushes) >= waitingAnswers || a.waiting >= waitingBytes) && !a.ended && ctx.Err() == nil {
 		a.room.Wait()
 	}
 }
@@ -127,6 +130,7 @@ func (a *putAnswers) poll() (s step, ok bool) {
 	case len(a.flushes) > 0:
 		s.text = a.flushes[0]
 		a.flushes = a.flushes[1:]
+		a.waiting -= len(s.text)
 		a.room.Broadcast()
 		return s, true
 	case a.fresh:

@@ -40,6 +40,7 @@ type receiver struct {
 	*put
 	in           codec.In
 	charged      int64 // taken from the memory budget for the message at hand
+	grant        grant // taken for what messages become
 	command      *flight.PutCommand
 	order        *flight.PutStream
 	client       *arrow.Schema
@@ -76,6 +77,7 @@ func (r *receiver) close() {
 	if r.input != nil {
 		r.input.Close()
 	}
+	_ = r.service.decoding.keep(&r.grant, 0) // gives back
 }
 
 // open takes the first message: the descriptor and the schema.
@@ -129,7 +131,9 @@ func (r *receiver) openTable() error {
 		return err
 	}
 	err = r.untrusted(func() (err error) {
-		r.input, err = record.NewInput(r.client, r.dictionaries, r.table.Schema, layout, r.service.limits)
+		limits := r.service.limits
+		limits.Admit = func(bytes int64) error { return r.service.decoding.admit(r.ctx, &r.grant, bytes) }
+		r.input, err = record.NewInput(r.client, r.dictionaries, r.table.Schema, layout, limits)
 		return err
 	})
 	if err != nil {
@@ -168,7 +172,7 @@ func (r *receiver) message() error {
 	}
 	switch record.KindOf(r.in.Header) {
 	case record.KindDictionary:
-		return r.about(r.untrusted(func() error { return r.input.Dictionary(r.in.Header, r.in.Body) }))
+		return r.about(r.dictionary())
 	case record.KindBatch:
 		return r.about(r.batch())
 	default:
@@ -186,6 +190,15 @@ func (r *receiver) flush() error {
 	r.answers.awaitRoom(r.ctx)
 	_, err = r.queue.push(func() (staged, error) { return staged{flush: echo, sequence: quiver.NoSequence}, nil })
 	return err
+}
+
+// dictionary passes the gate and stays with the stream.
+func (r *receiver) dictionary() error {
+	err := r.untrusted(func() error { return r.input.Dictionary(r.in.Header, r.in.Body) })
+	if err != nil {
+		return err
+	}
+	return r.service.decoding.keep(&r.grant, r.input.Held())
 }
 
 // batch passes the gate, decides the bucket and stages.
@@ -240,9 +253,9 @@ func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
 		return err
 	}
 	origin := r.origin(batch, order, bucket)
-	ran, err := r.queue.push(func() (staged, error) {
-		place, err := tablet.Put(r.ctx, unit, origin)
-		item := staged{rows: int64(batch.Rows()), sequence: order.Sequence, tablet: tablet, bucket: bucket, place: place, bytes: r.charged}
+	item := staged{rows: int64(batch.Rows()), sequence: order.Sequence, tablet: tablet, bucket: bucket, bytes: r.charged}
+	ran, err := r.queue.push(func() (_ staged, err error) {
+		item.place, err = tablet.Put(r.ctx, unit, origin)
 		return item, err
 	})
 	if !ran {
@@ -253,6 +266,9 @@ func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
 		return err
 	}
 	r.charged = 0 // the settler gives it back
+	if r.grant.large {
+		_ = tablet.Wait(r.ctx, item.place) // until its memory is free; the settler asks what became of it
+	}
 	if order.Sequence != quiver.NoSequence {
 		r.previous[bucket] = order.Sequence
 	}
@@ -295,6 +311,7 @@ func (r *receiver) discharge() {
 	r.service.memory.Release(r.charged)
 	r.charged = 0
 	r.in.Reset()
+	r.service.decoding.done(&r.grant)
 }
 
 // explain turns what the codec refused into what the client is told.

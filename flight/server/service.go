@@ -44,9 +44,9 @@ const (
 	pingTimeout    = 20 * time.Second // to answer; then its streams end
 	ioBuffer       = 256 << 10        // of a connection, each way: where gRPC's own throughput levels off
 	storedBytes    = 3 << 20          // of a stored batch: larger ones are split on the way in
-	maxDecompress  = 8                // decompressed bytes of a message, as a multiple of the largest message
-	maxRatio       = 64               // of decompressed to compressed bytes of one buffer
+	maxDecompress  = 4                // decompressed bytes of a message, as a multiple of the largest message
 	waitingAnswers = 4096             // flushes of one stream that may wait to be answered; then it is not read on
+	waitingBytes   = 1 << 20          // bytes of such answers, likewise
 )
 
 // Service is the Flight service of one node.
@@ -56,6 +56,7 @@ type Service struct {
 	tablets     *tablet.Server
 	options     Options
 	memory      *buf.Budget
+	decoding    *decoding
 	limits      record.Limits
 	layouts     layouts
 	actions     []action
@@ -72,6 +73,7 @@ func New(c *coordinator.Coordinator, t *tablet.Server, o Options) *Service {
 		tablets:     t,
 		options:     o,
 		memory:      buf.NewBudget(o.PutMemory),
+		decoding:    newDecoding(),
 		limits:      record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage},
 	}
 	s.serving, s.drain = context.WithCancel(context.Background())
