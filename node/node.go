@@ -119,6 +119,9 @@ func (n *Node) openServers() (err error) {
 	if err != nil {
 		return fmt.Errorf("load the metadata in %s: %w", o.Data, err)
 	}
+	if err := n.checkLogs(); err != nil {
+		return err
+	}
 	n.service = server.New(n.coordinator, n.tablets, server.Options{
 		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory, CreateTables: o.CreateTables, Location: n.location(),
 		Now: o.Now, Logger: o.Logger,
