@@ -7,14 +7,15 @@ import os
 import pathlib
 import random
 import subprocess
+import threading
 import time
 
 import pytest
 
-from conftest import FAULT_BINARY, Server, action
-from history import History, judge
-from workload import (Anonymous, Broken, Follower, Named, Poller, Refused, Sequenced, World, check_segments, create,
-                      latest, raised, read_logs, ERRORS)
+from conftest import BINARY, FAULT_BINARY, Server, action
+from history import History, judge, make_put
+from workload import (ERRORS, Anonymous, Broken, Follower, Named, Poller, PutStream, Refused, Sequenced, World,
+                      check_segments, create, latest, raised, read_logs, told)
 
 SECONDS = float(os.environ.get("QUIVER_TORTURE_SECONDS") or 60)
 SEED = int(os.environ.get("QUIVER_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -147,3 +148,120 @@ def test_kill_loop(tmp_path):
         print(f"QUIVER_SEED={SEED}: {number} rounds, {dict(loop.world.counts)}")
     ids = loop.world.writer_ids
     assert len(ids) == len(set(ids)), f"writer ids were handed out twice: {sorted(ids)}"
+
+
+class Drained(Anonymous):
+    """Puts until the server drains, and keeps what it was told."""
+
+    said = None  # stays so for one that was between two calls when the server closed the connection
+
+    def session(self, client):
+        try:
+            while True:
+                super().session(client)
+        except Refused as refused:
+            self.said = refused.reason
+        except Broken:
+            pass
+        return True
+
+
+def test_drain(tmp_path):
+    """SIGTERM under load: streams end with SERVER_DRAINING after what they staged is settled; all of it is there."""
+    server = Server(tmp_path / "data", binary=BINARY).start()
+    world, history = World(server), History(tmp_path / "history")
+    world.announce()
+    with server.client() as client:
+        create(client, "drained", 3)
+    producers = [Drained(world, history, "drained", number, SEED, 3) for number in range(4)]
+    follower = Follower(world, history, "drained", 10, 3)
+    for member in (*producers, follower):
+        member.start()
+    with server.client() as client:  # until there is something to lose
+        while sum(latest(client, "drained").values()) < 20000 and not world.failures:
+            now = {str(bucket): offset for bucket, offset in latest(client, "drained").items()}
+            action(client, "log.wait", {"table": "drained", "offsets": now, "timeout_ms": 1000})
+    assert server.stop() == 0
+    for producer in producers:
+        producer.join(30)
+    assert not world.failures, "\n".join(world.failures)
+    assert {producer.said for producer in producers} - {None} == {"SERVER_DRAINING"}
+    assert "panic" not in server.log.read_text()
+    check_segments(server.data)
+    server.start()
+    world.announce()
+    with server.client() as client:
+        follower.finish(latest(client, "drained"))
+        assert not world.failures, "\n".join(world.failures)
+        faults = judge(history.story(), read_logs(client, "drained", 3), 3)
+    assert not faults, "\n".join(faults[:20])
+    assert server.stop() == 0
+
+
+def test_drain_does_not_wait_for_silent_clients(tmp_path):
+    """A put stream that is open and says nothing, and a follower that waits, end at once."""
+    server = Server(tmp_path / "data", binary=BINARY).start()
+    with server.client() as client:
+        create(client, "silent")
+        stream = PutStream(client, "silent")
+        stream.send(make_put(1, 0, 10, 10))
+        stream.flush()
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 5
+        with pytest.raises(Refused) as refused:
+            stream.close()
+    assert (refused.value.reason, refused.value.batches, refused.value.rest) == ("SERVER_DRAINING", 1, "not appended")
+
+
+def test_second_process(tmp_path):
+    """One directory belongs to one process; the next one may have it when that was killed."""
+    server = Server(tmp_path / "data", binary=BINARY).start()
+    second = subprocess.run([BINARY, "dev", "--data", server.data, "--flight-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"],
+                            capture_output=True, text=True, timeout=30)
+    assert second.returncode == 1
+    assert f"{server.data} is in use by another process" in second.stderr and "stop it" in second.stderr
+    with server.client() as client:
+        create(client, "mine")
+    server.kill()
+    server.start()
+    with server.client() as client:
+        assert [row["table"] for row in action(client, "table.list")] == ["default.mine"]
+    assert server.stop() == 0
+
+
+def test_writer_ids(tmp_path):
+    """Ids are never handed out twice and epochs never fall, however often the server dies while it gives them out."""
+    server = Server(tmp_path / "data", binary=FAULT_BINARY)
+    dice = random.Random(SEED)
+    given, names, lock = [], {}, threading.Lock()
+
+    def ask(number):
+        with server.client() as client:
+            for n in range(1000):
+                try:
+                    with told():
+                        plain, = action(client, "writer.init", {})
+                        named, = action(client, "writer.init", {"name": f"loader-{number}"})
+                except Broken:
+                    return
+                with lock:
+                    given.append(plain["writer_id"])
+                    names.setdefault(number, []).append((named["writer_id"], named["writer_epoch"]))
+
+    for life in range(12):
+        point = dice.choice(("metastore.commit.before-write", "metastore.commit.after-sync"))
+        server.start(env={"QUIVER_FAULT": f"{point}=kill@{dice.randint(2, 60)}"})
+        askers = [threading.Thread(target=ask, args=[number], daemon=True) for number in range(3)]
+        for asker in askers:
+            asker.start()
+        assert server.died(60), "the point was not hit"
+        for asker in askers:
+            asker.join(30)
+            assert not asker.is_alive()
+    given += {pairs[0][0] for pairs in names.values()}
+    assert len(given) == len(set(given)) > 12, sorted(given)
+    for number, pairs in names.items():
+        assert len({writer for writer, _ in pairs}) == 1, f"loader-{number} was {pairs}"
+        epochs = [epoch for _, epoch in pairs]
+        assert epochs == sorted(set(epochs)), f"loader-{number} got the epochs {epochs}"
