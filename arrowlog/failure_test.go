@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/internal/buf"
@@ -167,9 +165,9 @@ type meter struct {
 	asked int
 }
 
-func (m *meter) GetDiskUsage(string) (vfs.DiskUsage, error) {
+func (m *meter) GetDiskUsage(string) (fs.DiskUsage, error) {
 	m.asked++
-	return vfs.DiskUsage{AvailBytes: m.free, TotalBytes: 100 << 30}, nil
+	return fs.DiskUsage{AvailBytes: m.free, TotalBytes: 100 << 30}, nil
 }
 
 // TestReserve shows that puts are refused before there is no room at all, that repeats and reads are not, and that
