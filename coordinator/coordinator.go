@@ -181,6 +181,9 @@ func (c *Coordinator) Tables(prefix string) []*quiver.Table {
 // Databases gives all databases by name.
 func (c *Coordinator) Databases() []Database { return c.shown.Load().databases }
 
+// CheckDatabase gives DATABASE_NOT_FOUND unless there is such a database.
+func (c *Coordinator) CheckDatabase(name string) error { return c.shown.Load().checkDatabase(name) }
+
 // Tombstones gives the dropped tables whose data is not known to be deleted yet.
 func (c *Coordinator) Tombstones() []Tombstone { return c.shown.Load().dropped }
 

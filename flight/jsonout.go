@@ -3,6 +3,8 @@ package flight
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
+	"strings"
 
 	"github.com/quiverlog/quiver"
 )
@@ -36,9 +38,18 @@ func appendName(b []byte, partition string) []byte {
 	return appendString(b, partition)
 }
 
+// quoted lists words as JSON has them.
+func quoted(words []string) string {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = strconv.Quote(w)
+	}
+	return strings.Join(list, ", ")
+}
+
 // wrongValue refuses a value that is none of those a key takes, with the nearest of them.
 func wrongValue(reason quiver.Reason, key, value string, known ...string) *quiver.Error {
-	err := quiver.Errorf(reason, "key %s: %q is none of %q", key, clip(value), known)
+	err := quiver.Errorf(reason, "key %s: %q is none of %s", key, clip(value), quoted(known))
 	if near := quiver.Nearest(value, known); near != "" {
 		return err.Advise("did you mean \"" + near + "\"?")
 	}

@@ -76,7 +76,15 @@ func (s *Service) tableList(_ context.Context, body []byte, answer func(any) err
 	if err != nil {
 		return err
 	}
-	for _, table := range s.coordinator.Tables(request.Database) {
+	if request.Database != "" {
+		if err := s.coordinator.CheckDatabase(request.Database); err != nil {
+			return err
+		}
+	}
+	for _, table := range s.coordinator.Tables("") {
+		if request.Database != "" && request.Database != table.Database {
+			continue
+		}
 		if err := answer(flight.TableRow{Table: table.Path(), TableID: table.ID}); err != nil {
 			return err
 		}

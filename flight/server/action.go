@@ -25,18 +25,18 @@ func (s *Service) actionTable() []action {
 	return []action{
 		{flight.ActionDatabaseList, "lists the databases", "describe", `{}`, s.databaseList},
 		{flight.ActionTableCreate, "creates a table", "create",
-			`{"table":"shop.orders","schema":[{"name":"id","type":"int64","nullable":false},{"name":"price","type":"decimal128(12, 2)"}],"buckets":1,"if_not_exists":true}`, s.tableCreate},
-		{flight.ActionTableDrop, "drops a table and its data", "drop", `{"table":"shop.orders","if_exists":true}`, s.tableDrop},
-		{flight.ActionTableList, "lists the tables, of one database if it is given", "describe", `{"database":"shop"}`, s.tableList},
-		{flight.ActionTableDescribe, "describes a table: its columns, buckets and options", "describe", `{"table":"shop.orders"}`, s.tableDescribe},
-		{flight.ActionTableStats, "counts rows, bytes and segments of each bucket, and in a last row of all", "describe", `{"table":"shop.orders"}`, s.tableStats},
+			`{"table":"orders","schema":[{"name":"id","type":"int64","nullable":false},{"name":"price","type":"decimal128(12, 2)"}],"buckets":1,"if_not_exists":true}`, s.tableCreate},
+		{flight.ActionTableDrop, "drops a table and its data", "drop", `{"table":"orders","if_exists":true}`, s.tableDrop},
+		{flight.ActionTableList, "lists the tables, of one database if it is given", "describe", `{"database":"default"}`, s.tableList},
+		{flight.ActionTableDescribe, "describes a table: its columns, buckets and options", "describe", `{"table":"orders"}`, s.tableDescribe},
+		{flight.ActionTableStats, "counts rows, bytes and segments of each bucket, and in a last row of all", "describe", `{"table":"orders"}`, s.tableStats},
 		{flight.ActionLogOffsets, "tells an offset of each bucket: earliest, latest, or at a time", "describe",
-			`{"table":"shop.orders","at":{"timestamp":"2026-11-22T10:00:00Z"}}`, s.logOffsets},
+			`{"table":"orders","at":{"timestamp":"2026-11-22T10:00:00Z"}}`, s.logOffsets},
 		{flight.ActionLogWait, "waits for rows at or behind the offsets and tells which buckets have them; nothing at the timeout", "read",
-			`{"table":"shop.orders","offsets":{"0":1200},"timeout_ms":30000}`, s.logWait},
-		{flight.ActionLogDeleteBefore, "deletes the rows before the offsets, or before a time", "write", `{"table":"shop.orders","offsets":{"0":1200}}`, s.logDeleteBefore},
+			`{"table":"orders","offsets":{"0":0},"timeout_ms":30000}`, s.logWait},
+		{flight.ActionLogDeleteBefore, "deletes the rows before the offsets, or before a time", "write", `{"table":"orders","offsets":{"0":0}}`, s.logDeleteBefore},
 		{flight.ActionWriterInit, "gives a producer its id and a new epoch; with a name always the same id", "write", `{"name":"loader-7"}`, s.writerInit},
-		{flight.ActionWriterDescribe, "tells the highest sequence of a writer in each bucket", "describe", `{"table":"shop.orders","writer_id":17}`, s.writerDescribe},
+		{flight.ActionWriterDescribe, "tells the highest sequence of a writer in each bucket", "describe", `{"table":"orders","writer_id":1}`, s.writerDescribe},
 	}
 }
 

@@ -60,7 +60,7 @@ func (s *Service) plan(ctx context.Context, c *flight.ScanCommand) (*reading, er
 	}
 	columns, err := scan.Select(table.Schema, c.Columns, c.SystemColumns)
 	if err != nil {
-		return nil, err
+		return nil, about(table.Path(), err)
 	}
 	schema, err := scan.OutputSchema(table.Schema, columns)
 	if err != nil {

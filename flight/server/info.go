@@ -39,7 +39,7 @@ func (s *Service) GetSchema(ctx context.Context, d *afl.FlightDescriptor) (*afl.
 	}
 	columns, err := scan.Select(table.Schema, command.Columns, command.SystemColumns)
 	if err != nil {
-		return nil, err
+		return nil, about(table.Path(), err)
 	}
 	schema, err := scan.OutputSchema(table.Schema, columns)
 	if err != nil {

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -328,11 +327,10 @@ func (r *receiver) explain(err error) error {
 	return err
 }
 
-// about names the table in an error that names nothing yet.
+// about names the table in an error that names none yet.
 func (r *receiver) about(err error) error {
-	var known *quiver.Error
-	if err == nil || !errors.As(err, &known) || known.Subject != "" || r.command == nil {
+	if r.command == nil {
 		return err
 	}
-	return known.On(fmt.Sprintf("table %s", r.command.Table))
+	return about(r.command.Table.String(), err)
 }

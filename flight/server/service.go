@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,10 +119,24 @@ func (s *Service) table(name flight.TableName, id *quiver.TableID) (*quiver.Tabl
 		return nil, err
 	}
 	if id != nil && *id != t.ID {
-		return nil, quiver.Errorf(quiver.TableRecreated, "the position is of the table with id %d, this one has id %d", *id, t.ID).
-			On("table " + t.Path()).Advise("start again from \"earliest\"")
+		return nil, quiver.Errorf(quiver.TableRecreated, "table_id %d is another table, this one has id %d", *id, t.ID).
+			On("table " + t.Path()).Advise("the table was dropped and made anew: start from its beginning")
 	}
 	return t, nil
+}
+
+// about names the table in an error that names nothing yet, or only a column.
+func about(table string, err error) error {
+	var known *quiver.Error
+	switch {
+	case err == nil || !errors.As(err, &known):
+		return err
+	case known.Subject == "":
+		return known.On("table " + table)
+	case strings.HasPrefix(known.Subject, "column "):
+		return known.On("table " + table + ", " + known.Subject)
+	}
+	return err
 }
 
 // parseSchema reads a schema that a client sent, within bounds.

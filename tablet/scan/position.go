@@ -89,7 +89,7 @@ func checkPosition(word string, p Position, sources []Source, table *quiver.Tabl
 		for b := range p.Offsets {
 			if b < 0 || b >= table.Buckets {
 				return quiver.Errorf(quiver.BucketNotFound, "%s names bucket %d, the table has %d", word, b, table.Buckets).
-					On("table " + table.Path()).Advise("see table.describe")
+					On("table " + table.Path()).Advise("buckets are counted from 0")
 			}
 		}
 	}
