@@ -40,9 +40,10 @@ type Disk struct {
 	space   space
 	fence   atomic.Pointer[fenceError]
 
-	mu     sync.Mutex
-	slots  map[quiver.BucketID]*slot
-	closed bool
+	mu      sync.Mutex
+	slots   map[quiver.BucketID]*slot
+	removed map[quiver.TableID]struct{} // tables that were dropped: no call that comes late makes a log of theirs again
+	closed  bool
 
 	// What Maintain has to look at: logs that wrote since the last checkpoint, and logs whose last segment may have to
 	// be closed or whose indexes are to be written.
@@ -77,6 +78,7 @@ func OpenDisk(fsys fs.FS, dir string, o Options) (*Disk, error) {
 		files:   newFiles(fsys, o.OpenFiles),
 		indexes: newIndexCache(o.IndexBytes),
 		slots:   map[quiver.BucketID]*slot{},
+		removed: map[quiver.TableID]struct{}{},
 		tended:  map[*Log]struct{}{},
 
 		durableDirs: map[string]struct{}{},
@@ -123,8 +125,9 @@ func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
 // slot is a bucket's place among the open logs. Its lock is held while the log is opened, so that buckets recover side
 // by side.
 type slot struct {
-	mu  sync.Mutex
-	log *Log // nil: not open
+	mu      sync.Mutex
+	log     *Log // nil: not open
+	removed bool // with its table
 }
 
 // Log gives the log of a bucket. The first call recovers it from what is on the disk; the directory is made by the
@@ -137,10 +140,13 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 	}
 	s := d.slot(id)
 	if s == nil {
-		return nil, errClosed(id)
+		return nil, d.errNoSlot(id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.removed {
+		return nil, errRemoved(id)
+	}
 	if s.log != nil && (s.log.Failed() == nil || d.Fence() != nil) {
 		return s.log, s.log.configure(c)
 	}
@@ -160,11 +166,11 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 	return l, nil
 }
 
-// slot gives the bucket's slot, nil once the disk is closed.
+// slot gives the bucket's slot, nil once the disk is closed or the table was removed.
 func (d *Disk) slot(id quiver.BucketID) *slot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
+	if _, gone := d.removed[id.Table]; gone || d.closed {
 		return nil
 	}
 	s := d.slots[id]
@@ -175,11 +181,21 @@ func (d *Disk) slot(id quiver.BucketID) *slot {
 	return s
 }
 
+// errNoSlot is why a bucket has no slot.
+func (d *Disk) errNoSlot(id quiver.BucketID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return errClosed(id)
+	}
+	return errRemoved(id)
+}
+
 // Remove deletes a bucket's log for ever. Reads that are under way may fail.
 func (d *Disk) Remove(id quiver.BucketID) error {
 	s := d.slot(id)
 	if s == nil {
-		return errClosed(id)
+		return d.errNoSlot(id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 // lies in the table's directory. Reads that are under way may fail. The caller sees to it that none of them is opened
 // again, or removes once more.
 func (d *Disk) RemoveTable(id quiver.TableID) error {
-	slots, err := d.takeSlots(id)
+	slots, err := d.bury(id)
 	if err != nil {
 		return err
 	}
@@ -20,6 +20,7 @@ func (d *Disk) RemoveTable(id quiver.TableID) error {
 			s.log.shut(errRemoved(bucket))
 			s.log = nil
 		}
+		s.removed = true // for those who hold the slot already
 		s.mu.Unlock()
 	}
 	if err := pointRemoveLog.Hit(); err != nil {
@@ -28,21 +29,33 @@ func (d *Disk) RemoveTable(id quiver.TableID) error {
 	if err := d.removeTableDir(id); err != nil {
 		return fmt.Errorf("arrowlog: remove the logs of table %d: %w", id, err)
 	}
+	d.dropSlots(slots)
 	return d.forgetMarks(id)
 }
 
-// takeSlots takes the table's buckets off the disk's list.
-func (d *Disk) takeSlots(id quiver.TableID) (map[quiver.BucketID]*slot, error) {
+// dropSlots takes the buckets off the disk's list.
+func (d *Disk) dropSlots(slots map[quiver.BucketID]*slot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for bucket := range slots {
+		delete(d.slots, bucket)
+	}
+}
+
+// bury gives the table's slots, and lets no new one come: a log that a late call opened would lose its files while it
+// writes them, which is no different from a disk that fails. The slots stay until the files are gone, so that another
+// call of RemoveTable waits for the logs as well.
+func (d *Disk) bury(id quiver.TableID) (map[quiver.BucketID]*slot, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return nil, errClosed(quiver.BucketID{Table: id})
 	}
+	d.removed[id] = struct{}{}
 	slots := map[quiver.BucketID]*slot{}
 	for bucket, s := range d.slots {
 		if bucket.Table == id {
 			slots[bucket] = s
-			delete(d.slots, bucket)
 		}
 	}
 	return slots, nil
