@@ -195,8 +195,8 @@ func (c *Coordinator) now() int64 { return c.options.Now().UnixMilli() }
 
 // do runs a command and waits for its answer. If the wait ends first, the outcome is unknown.
 func (c *Coordinator) do(ctx context.Context, command Command) (Result, error) {
-	if err := ctx.Err(); err != nil {
-		return Result{}, ended(err, quiver.NotDone)
+	if ctx.Err() != nil {
+		return Result{}, ended(context.Cause(ctx), quiver.NotDone)
 	}
 	call := &call{command: command, done: make(chan struct{})}
 	if err := c.enqueue(call); err != nil {
@@ -206,15 +206,20 @@ func (c *Coordinator) do(ctx context.Context, command Command) (Result, error) {
 	case <-call.done:
 		return call.result, call.err
 	case <-ctx.Done():
-		return Result{}, ended(ctx.Err(), quiver.Unknown)
+		return Result{}, ended(context.Cause(ctx), quiver.Unknown)
 	}
 }
 
-// ended is the error of a call whose caller did not wait for it.
-func ended(err error, outcome quiver.Outcome) error {
+// ended is the error of a call whose caller did not wait for it. Where the context ended for a reason of ours, as when
+// the server drains, that is the reason.
+func ended(cause error, outcome quiver.Outcome) error {
+	reason := quiver.ReasonOf(cause)
+	if reason == "" {
+		reason = quiver.Overloaded
+	}
 	return (&quiver.Error{
-		Reason: quiver.Overloaded, Outcome: outcome, Subject: "metadata",
-		Detail: "the call ended before its answer: " + err.Error(), Hint: "look whether it was done, and try again", Err: err,
+		Reason: reason, Outcome: outcome, Subject: "metadata",
+		Detail: "the call ended before its answer: " + cause.Error(), Hint: "look whether it was done, and try again", Err: cause,
 	}).During("coordinator.do")
 }
 

@@ -374,6 +374,20 @@ func TestEveryWaitEnds(t *testing.T) {
 	want(t, <-answers, quiver.LeaderNotAvailable, quiver.Done)
 }
 
+// TestReasonOfAnEndedWait: a caller whose context ended for a reason of ours is told that.
+func TestReasonOfAnEndedWait(t *testing.T) {
+	c := open(t, metastore.NewMemory(), Options{})
+	for _, reason := range []quiver.Reason{quiver.ServerDraining, quiver.Overloaded} {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		if reason == quiver.ServerDraining {
+			cancel(quiver.Errorf(reason, "the server is shutting down"))
+		}
+		cancel(nil)
+		_, err := c.CreateTable(ctx, spec("a"))
+		want(t, err, reason, quiver.NotDone)
+	}
+}
+
 // TestDamagedStore: what cannot be understood is refused by its key, and nothing is written.
 func TestDamagedStore(t *testing.T) {
 	good := func() *metastore.Memory {
