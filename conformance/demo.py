@@ -7,6 +7,7 @@ back, follows the table while more rows arrive, and ends by itself.
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ def start(data):
     """Starts the server and waits until it tells its address."""
     process = subprocess.Popen(
         [ROOT / "bin" / "quiver", "dev", "--data", data, "--flight-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if found := re.search(r"grpc://(\S+)", line):
             return process, found.group(1)
@@ -106,11 +107,10 @@ def main():
     finally:
         server.terminate()
         server.wait()
+        shutil.rmtree(data)
     say("""
 Go on with:
-  bin/quiver dev
-  python -c 'import pyarrow.flight as fl; print(fl.connect("grpc://127.0.0.1:8815").do_get(fl.Ticket(b"{\\"table\\": \\"events\\"}")).read_pandas())'
-The README's first ten lines of Python fill the table "events".""")
+  bin/quiver dev      prints lines of Python to paste; .venv/bin/python has all that they need""")
 
 
 if __name__ == "__main__":
