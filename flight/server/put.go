@@ -16,6 +16,7 @@ type put struct {
 	service *Service
 	stream  afl.FlightService_DoPutServer
 	ctx     context.Context // ends with the call, or when the server drains
+	settled context.Context // the same without an end
 	queue   *putQueue
 	answers *putAnswers
 
@@ -31,6 +32,7 @@ func (s *Service) DoPut(stream afl.FlightService_DoPutServer) error {
 		service: s,
 		stream:  stream,
 		ctx:     ctx,
+		settled: context.WithoutCancel(ctx),
 		queue:   newPutQueue(),
 		answers: newPutAnswers(),
 		acked:   map[int32]quiver.Sequence{},
@@ -87,7 +89,7 @@ func (p *put) wait(item *staged) error {
 	if item.tablet == nil {
 		return nil
 	}
-	return item.tablet.Wait(context.WithoutCancel(p.ctx), item.place)
+	return item.tablet.Wait(p.settled, item.place)
 }
 
 // count adds a durable item to the answers.

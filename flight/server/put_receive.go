@@ -237,6 +237,10 @@ func (r *receiver) untrusted(read func() error) (err error) {
 	return read()
 }
 
+// sealFrom is the size from which a batch is stored as it is. Its checksums are computed here, while the bucket's disk
+// is busy with what came before; smaller ones are merged first.
+const sealFrom = 64 << 10
+
 // stage gives a batch with rows to its bucket.
 func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
 	bucket, err := r.route.bucket(order, int64(batch.Size()))
@@ -250,6 +254,11 @@ func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
 	unit, err := batch.Split(storedBytes)
 	if err != nil {
 		return err
+	}
+	for _, piece := range unit {
+		if piece.Size() >= sealFrom {
+			piece.Seal()
+		}
 	}
 	origin := r.origin(batch, order, bucket)
 	item := staged{rows: int64(batch.Rows()), sequence: order.Sequence, tablet: tablet, bucket: bucket, bytes: r.charged}
