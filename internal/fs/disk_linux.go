@@ -72,9 +72,13 @@ func advance(parts [][]byte, n int) (rest [][]byte, skip int) {
 	return parts, n
 }
 
-// allocateDescriptor is fallocate, which also extends the file.
+// allocateDescriptor is fallocate, which also extends the file. In memory it would clear every page only for it to be
+// overwritten, a fifth of the CPU time of a put, so there the file is extended alone.
 func allocateDescriptor(f File, off, length int64) error {
 	defer runtime.KeepAlive(f)
+	if inMemory(f) {
+		return extend(f, off+length)
+	}
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, off, length)
 		switch {
@@ -85,4 +89,10 @@ func allocateDescriptor(f File, off, length int64) error {
 		}
 		return os.NewSyscallError("fallocate", err)
 	}
+}
+
+// inMemory tells whether the file lies in a tmpfs.
+func inMemory(f File) bool {
+	var s unix.Statfs_t
+	return unix.Fstatfs(int(f.Fd()), &s) == nil && s.Type == unix.TMPFS_MAGIC
 }
