@@ -42,6 +42,7 @@ type options struct {
 	profiles string
 	tmpfs    string
 	summary  bool
+	tries    int
 }
 
 func parseFlags(args []string) (*options, error) {
@@ -55,6 +56,7 @@ func parseFlags(args []string) (*options, error) {
 	flags.StringVar(&o.binary, "binary", "bin/quiver", "the server under test; without it this program serves")
 	flags.StringVar(&o.profiles, "cpuprofile", "", "directory: this program serves, and a CPU profile of each server goes there")
 	flags.StringVar(&o.tmpfs, "tmpfs", "/dev/shm", "directory in memory, for the jobs without a disk; empty: they are left out")
+	flags.IntVar(&o.tries, "tries", 2, "how often a sample is taken again that other programs disturbed")
 	flags.BoolVar(&o.summary, "summary", false, "run nothing: write the tables from the results that are there")
 	if err := flags.Parse(args); err != nil {
 		return nil, err

@@ -52,7 +52,6 @@ type sample struct {
 // Bounds on foreign load.
 const (
 	foreignLimit = 0.10 // CPUs; above it a sample is taken again
-	foreignTries = 2    // how often
 	foreignPause = 2 * time.Second
 )
 
@@ -64,7 +63,7 @@ func (b *bench) takeTurns(ctx context.Context, job string, arms []arm) ([]armRes
 	}
 	for round := -b.warmups; round < b.rounds; round++ {
 		for i, a := range arms {
-			tries := foreignTries
+			tries := b.tries
 			if round < 0 || b.quick {
 				tries = 0
 			}
