@@ -4,7 +4,6 @@ The course is walked by one client on a server that may die, or fail, anywhere; 
 """
 
 import itertools
-import json
 import os
 import pathlib
 import shutil
@@ -12,9 +11,9 @@ import time
 
 import pyarrow as pa
 
-from conftest import FAULT_BINARY, Server, action
-from history import History, judge, make_put
-from workload import Producer, PutStream, Refused, Sequenced, World, check_segments, create, latest, read_logs, told
+from conftest import FAULT_BINARY, Server, action, command, create, latest
+from history import SCHEMA, History, judge, make_put
+from workload import Producer, PutStream, Refused, Sequenced, World, check_segments, read_logs, told
 
 TABLE, BUCKETS = "events", 2
 
@@ -73,7 +72,7 @@ class Course:
 
     def fill(self, client, table):
         """A few rows for a table whose rows nobody judges."""
-        writer, _ = client.do_put(json_command(put=table), pa.schema({"x": pa.int64()}))
+        writer, _ = client.do_put(command(put=table), pa.schema({"x": pa.int64()}))
         writer.write_table(pa.table({"x": range(10)}))
         writer.close()
 
@@ -83,21 +82,25 @@ class Course:
         self.world.writer_ids.append(answer["writer_id"])
 
     def resume(self, client):
-        """The sequenced producer sends again what it does not know to be stored."""
-        mine = self.sequenced
-        mine.init(client)
-        if mine.pending:
-            self.sequence(client, [])
+        """The sequenced producer looks at what the server knows, and sends again what it does not know to be stored."""
+        self.sequenced.init(client)
+        self.sequence(client)
 
-    def sequence(self, client, puts):
-        """Puts behind what is pending, in a stream of the sequenced producer's."""
+    def sequence(self, client, rows=0, width=20, count=0):
+        """So many new puts of the sequenced producer, behind those that are pending, in one stream."""
         mine = self.sequenced
-        mine.pending = mine.pending + [put for put in puts if put not in mine.pending and put[0] > max(mine.acked.values(), default=-1)]
+        self.sequence_later(rows, width, count)
         if not mine.pending:
             return
         stream = PutStream(client, TABLE, writer_id=mine.writer, writer_epoch=mine.epoch, sequence=mine.pending[0][0])
-        mine.send(stream, mine.pending)
+        mine.send(stream, list(mine.pending))
         stream.close()
+
+    def sequence_later(self, rows, width, count):
+        """New puts of the sequenced producer that are pending from now on."""
+        mine = self.sequenced
+        mine.pending += [(n, make_put(1, n, rows, width)) for n in range(mine.next, mine.next + count)]
+        mine.next += count
 
     def put(self, client, rows, width, count=1, **options):
         """Puts of the anonymous producer; never sent twice."""
@@ -106,13 +109,6 @@ class Course:
         stream = PutStream(client, TABLE, **options)
         self.plain.send(stream, puts)
         stream.close()
-
-    def batches(self, rows, width, count):
-        """New puts of the sequenced producer."""
-        mine = self.sequenced
-        puts = [(mine.next + i, make_put(1, mine.next + i, rows, width)) for i in range(count)]
-        mine.next += count
-        return puts
 
     def delete(self, client):
         """Deletes about a third of what is there."""
@@ -123,9 +119,9 @@ class Course:
     def prepare(self):
         """Makes the table and enough rows for several segments in each bucket."""
         with self.server.client() as client:
-            create(client, TABLE, BUCKETS, segment_bytes="64KiB")
+            create(client, TABLE, SCHEMA, buckets=BUCKETS, options={"segment.bytes": "64KiB"})
             self.sequenced.init(client)
-            self.sequence(client, self.batches(300, 40, 24))
+            self.sequence(client, 300, 40, 24)
             for bucket in range(BUCKETS):
                 self.put(client, 500, 40, 8, bucket=bucket)
 
@@ -138,8 +134,8 @@ class Course:
             for rows, width, count in ((1, 20, 5), (300, 40, 8), (3000, 2500, 1), (1, 20, 3)):
                 for bucket in range(BUCKETS):
                     call(lambda: self.put(client, rows, width, count, bucket=bucket))
-                puts = self.batches(rows, width, count)
-                call(lambda: self.sequence(client, puts))
+                self.sequence_later(rows, width, count)
+                call(lambda: self.sequence(client))
             call(lambda: self.make(client, extra))
             call(lambda: self.fill(client, extra))
             call(lambda: self.init(client))
@@ -173,7 +169,7 @@ class Course:
         with self.server.client() as client:
             self.init(client)
             self.resume(client)
-            self.sequence(client, self.batches(5, 20, 4))
+            self.sequence(client, 5, 20, 4)
             self.put(client, 5, 20, 4)
         self.check()
         assert all(put.done for put in self.history.story().puts.values() if put.writer is not None)
@@ -183,10 +179,6 @@ class Course:
     def close(self):
         self.server.kill()
         self.history.close()
-
-
-def json_command(**keys):
-    return pa.flight.FlightDescriptor.for_command(json.dumps(keys).encode())
 
 
 def last_batches(path):

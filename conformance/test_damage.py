@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 
-from conftest import action, ticket
+from conftest import action, latest, ticket
 from course import BUCKETS, TABLE, Course, last_batches
 from history import Rows
-from workload import PutStream, Refused, check_segments, latest, read_logs, told
+from workload import PutStream, Refused, check_segments, read_logs, told
 
 SEED = int(os.environ.get("QUIVER_SEED") or random.SystemRandom().randrange(1 << 32))
 
@@ -252,7 +252,7 @@ def test_reserve(course):
     with course.server.client() as client:
         refused_as_full(course, client, rows=1, width=8)
         with pytest.raises(Refused) as refused:
-            course.sequence(client, course.batches(3, 20, 2))
+            course.sequence(client, 3, 20, 2)
         assert (refused.value.reason, refused.value.rest) == ("DISK_FULL", "not appended")
         assert course.server.get("/livez")[0] == 200
         course.check()
@@ -290,7 +290,7 @@ def test_disk_full(small_disk, reserve):
             assert course.server.get("/readyz")[0] == 200
             read_logs(client, TABLE, BUCKETS)
             with pytest.raises(Refused) as refused:
-                course.sequence(client, course.batches(3000, 1000, 2))
+                course.sequence(client, 3000, 1000, 2)
             assert refused.value.reason == "DISK_FULL"
             if ballast.exists():
                 ballast.unlink()

@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from conftest import BINARY, FAULT_BINARY, Server, action
-from history import History, judge, make_put
+from conftest import BINARY, FAULT_BINARY, Server, action, create, latest
+from history import SCHEMA, History, judge, make_put
 from workload import (ERRORS, Anonymous, Broken, Follower, Named, Poller, PutStream, Refused, Sequenced, World,
-                      check_segments, create, latest, raised, read_logs, told)
+                      check_segments, raised, read_logs, told)
 
 SECONDS = float(os.environ.get("QUIVER_TORTURE_SECONDS") or 60)
 SEED = int(os.environ.get("QUIVER_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -72,10 +72,10 @@ class Loop:
     def round(self, number, seconds):
         """One table's life."""
         table, buckets = f"round_{number}", self.random.choice((1, 3))
-        options = {"segment_bytes": self.random.choice(("64KiB", "4MiB", "32MiB")),
+        options = {"segment.bytes": self.random.choice(("64KiB", "4MiB", "32MiB")),
                    "compression": self.random.choice(("as-sent", "as-sent", "none", "lz4", "zstd"))}
         self.start()
-        self.retry(lambda client: create(client, table, buckets, **options))
+        self.retry(lambda client: create(client, table, SCHEMA, buckets=buckets, options=options))
         history = History(self.folder / f"{table}.history")
         seed = self.random.random()
         make = lambda kind, n, *more: kind(self.world, history, table, n, *more, buckets)
@@ -94,6 +94,11 @@ class Loop:
                 checked = None  # all of it once more
             checked = self.check(table, buckets, history, checked)
             self.world.announce()
+        self.kill()
+        self.armed = {}
+        self.server.start()
+        self.check(table, buckets, history)
+        self.world.announce()
         self.finish(table, buckets, history, producers, readers)
 
     def retry(self, call):
@@ -172,7 +177,7 @@ def test_drain(tmp_path):
     world, history = World(server), History(tmp_path / "history")
     world.announce()
     with server.client() as client:
-        create(client, "drained", 3)
+        create(client, "drained", SCHEMA, buckets=3)
     producers = [Drained(world, history, "drained", number, SEED, 3) for number in range(4)]
     follower = Follower(world, history, "drained", 10, 3)
     for member in (*producers, follower):
@@ -202,7 +207,7 @@ def test_drain_does_not_wait_for_silent_clients(tmp_path):
     """A put stream that is open and says nothing, and a follower that waits, end at once."""
     server = Server(tmp_path / "data", binary=BINARY).start()
     with server.client() as client:
-        create(client, "silent")
+        create(client, "silent", SCHEMA)
         stream = PutStream(client, "silent")
         stream.send(make_put(1, 0, 10, 10))
         stream.flush()
@@ -222,7 +227,7 @@ def test_second_process(tmp_path):
     assert second.returncode == 1
     assert f"{server.data} is in use by another process" in second.stderr and "stop it" in second.stderr
     with server.client() as client:
-        create(client, "mine")
+        create(client, "mine", SCHEMA)
     server.kill()
     server.start()
     with server.client() as client:

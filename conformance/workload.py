@@ -20,7 +20,6 @@ from history import SCHEMA, Log, Rows, make_put
 
 ERRORS = (fl.FlightError, pa.ArrowException, OSError)
 RETRIABLE = {"LEADER_NOT_AVAILABLE", "NOT_ENOUGH_REPLICAS", "OVERLOADED", "SERVER_DRAINING"}
-LARGE = 3 << 20  # stored batches are at most this large, so larger puts are several
 
 
 class Broken(Exception):
@@ -447,18 +446,6 @@ def read_logs(client, table, buckets, start=None):
             raise AssertionError(f"bucket {bucket}: {len(got)} rows came with {schema_note(got)}")
         logs[bucket] = Log(first, Rows(got))
     return logs
-
-
-def latest(client, table):
-    """The high watermark of each bucket."""
-    return {row["bucket"]: row["offset"] for row in action(client, "log.offsets", {"table": table, "at": "latest"})}
-
-
-def create(client, table, buckets=1, **options):
-    """A table of SCHEMA."""
-    columns = [{"name": field.name, "type": str(field.type), "nullable": field.nullable} for field in SCHEMA]
-    return action(client, "table.create", {"table": table, "schema": columns, "buckets": buckets,
-                                           "options": {name.replace("_", "."): value for name, value in options.items()}})[0]
 
 
 def check_segments(data, seen=None):
