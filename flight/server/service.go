@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -145,22 +144,6 @@ func about(table string, err error) error {
 func parseSchema(message []byte) (*arrow.Schema, error) {
 	schema, _, err := record.ParseSchema(message)
 	return schema, err
-}
-
-// layouts keeps the layout of each schema that is in use: making one costs more than using it.
-type layouts struct{ bySchema sync.Map } // *quiver.Schema -> *record.Layout
-
-// of returns the layout of a table's current schema.
-func (l *layouts) of(schema *quiver.Schema) (*record.Layout, error) {
-	if found, ok := l.bySchema.Load(schema); ok {
-		return found.(*record.Layout), nil
-	}
-	layout, err := record.NewLayout(schema)
-	if err != nil {
-		return nil, err
-	}
-	kept, _ := l.bySchema.LoadOrStore(schema, layout)
-	return kept.(*record.Layout), nil
 }
 
 // stopped derives a context that ends with the call, or when the server drains.
