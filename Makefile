@@ -41,7 +41,7 @@ vet: ## go vet, with and without the fault points
 lint: $(LINT) ## golangci-lint, pinned
 	$(LINT) run --timeout 15m
 
-unit: $(VENV)/ready ## unit, property, script, crash and fuzz-corpus tests
+unit: build $(VENV)/ready ## unit, property, script, crash and fuzz-corpus tests
 	QUIVER_PYTHON=$(abspath $(PY)) $(GO) test -tags fault $(PKGS)
 
 race: ## the packages with goroutines under the race detector
@@ -62,10 +62,11 @@ fuzz-long: ## every fuzz target for FUZZTIME (default 10m) each
 	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $$FUZZTIME $$pkg || exit 1; done; done
 
 torture: build build-fault $(VENV)/ready ## kill -9 loop with real producers and followers for DURATION seconds (default 600)
-	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q conformance/test_kill.py
+	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_kill.py
 
 golden: ## rewrite recorded answers; read the diff before you commit it
-	$(GO) test -tags fault $(PKGS) -update
+	$(GO) test -tags fault . ./coordinator ./tablet/replica ./arrowlog/record -update
+	QUIVER_REWRITE=1 $(GO) test -tags fault ./arrowlog -run Script
 
 fmt: ## gofmt
 	gofmt -w $$(git ls-files '*.go')

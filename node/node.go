@@ -170,7 +170,13 @@ func (n *Node) HTTPAddr() string {
 // after what they staged is settled.
 func (n *Node) Run(ctx context.Context) error {
 	group, background := errgroup.WithContext(ctx)
-	group.Go(func() error { return n.grpc.Serve(n.flight) })
+	group.Go(func() error {
+		err := n.grpc.Serve(n.flight)
+		if background.Err() != nil {
+			return nil // told to stop, perhaps before it began
+		}
+		return err
+	})
 	if n.web != nil {
 		group.Go(func() error { return ignoreClosed(n.web.Serve(n.http)) })
 	}
