@@ -79,8 +79,9 @@ func (r *receiver) close() {
 	_ = r.service.decoding.keep(&r.grant, 0) // gives back
 }
 
-// open takes the first message: the descriptor and the schema.
+// open takes the first message: the descriptor and the schema. A body beside them is nobody's.
 func (r *receiver) open() error {
+	defer r.discharge()
 	err := codec.Recv(r.stream, &r.in)
 	if errors.Is(err, io.EOF) {
 		return quiver.Errorf(quiver.BadCommand, "the stream ended before its first message").Advise("send a descriptor and a schema first")
@@ -302,15 +303,20 @@ func release(unit []*record.Batch) {
 	}
 }
 
+// messageCost is what a batch takes beside its body until it is settled, about: one-row batches must not come to many
+// times the budget.
+const messageCost = 1 << 10
+
 // admit takes a body's bytes from the memory budget before the body is copied.
 func (r *receiver) admit(bytes int) error {
 	if int64(bytes) > r.service.options.MaxMessage {
 		return &codec.TooLargeError{What: "data_body", Size: bytes, Limit: int(r.service.options.MaxMessage)}
 	}
-	if err := r.service.memory.Acquire(r.ctx, int64(bytes)); err != nil {
+	cost := int64(bytes) + messageCost
+	if err := r.service.memory.Acquire(r.ctx, cost); err != nil {
 		return err
 	}
-	r.charged = int64(bytes)
+	r.charged = cost
 	return nil
 }
 
