@@ -8,36 +8,13 @@ import (
 
 // OffsetAt gives the first offset whose row is not older than the time in milliseconds, or the durable end if all are.
 func (l *Log) OffsetAt(time int64) (quiver.Offset, error) {
-	l.mu.Lock()
-	segments, entries, open := l.segments, l.entries, l.open
-	start, durable := l.start, l.durable
-	for _, s := range segments {
-		s.retain()
-	}
-	l.mu.Unlock()
-	defer func() {
-		for _, s := range segments {
-			s.release()
-		}
-	}()
-	of := func(i int) ([]entry, error) {
-		if open && i == len(segments)-1 {
-			return entries, nil
-		}
-		x, err := segments[i].loadIndex()
-		switch {
-		case quiver.ReasonOf(err) == quiver.CorruptRange:
-			return nil, nil
-		case err != nil:
-			return nil, readError(l.id, err)
-		}
-		return x.entries, nil
-	}
+	v := l.survey()
+	defer v.close()
 	// The last segment that begins before the time holds the row, or the one behind it begins with it.
-	from, to := 0, len(segments)
+	from, to := 0, len(v.segments)
 	for from < to {
 		mid := (from + to) / 2
-		es, err := of(mid)
+		es, err := v.of(mid)
 		if err != nil {
 			return 0, err
 		}
@@ -47,16 +24,16 @@ func (l *Log) OffsetAt(time int64) (quiver.Offset, error) {
 			to = mid
 		}
 	}
-	for i := max(0, from-1); i < len(segments); i++ {
-		es, err := of(i)
+	for i := max(0, from-1); i < len(v.segments); i++ {
+		es, err := v.of(i)
 		if err != nil {
 			return 0, err
 		}
 		if j := findTime(es, time); j < len(es) {
-			return max(start, es[j].base), nil
+			return max(v.start, es[j].base), nil
 		}
 	}
-	return durable, nil
+	return v.durable, nil
 }
 
 // DeleteBefore deletes the rows before the offset, which is at most the high watermark. When it returns the new start

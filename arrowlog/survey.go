@@ -8,6 +8,8 @@ type survey struct {
 	segments []*segment
 	entries  []entry // of the last segment, if it is open
 	open     bool
+	start    quiver.Offset
+	durable  quiver.Offset
 }
 
 // survey begins a look; close ends it.
@@ -17,7 +19,7 @@ func (l *Log) survey() *survey {
 	for _, s := range l.segments {
 		s.retain()
 	}
-	return &survey{log: l, segments: l.segments, entries: l.entries, open: l.open}
+	return &survey{log: l, segments: l.segments, entries: l.entries, open: l.open, start: l.start, durable: l.durable}
 }
 
 func (v *survey) close() {
