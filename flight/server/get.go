@@ -169,5 +169,8 @@ func sendChunk(stream grpc.ServerStream, chunk *scan.Chunk) error {
 		Bucket: chunk.Bucket, From: chunk.From, Until: chunk.Until, Timestamp: chunk.Timestamp,
 		HighWatermark: chunk.HighWatermark, Idle: chunk.Idle,
 	}
+	if chunk.Idle && chunk.Timestamp == 0 {
+		info.Timestamp = flight.NoTimestamp // no row was sent yet
+	}
 	return codec.Send(stream, &codec.Out{Metadata: info.AppendJSON(nil), Header: header, Body: body, Owner: chunk.Batch})
 }
