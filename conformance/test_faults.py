@@ -49,7 +49,7 @@ NOT_APPENDED = {("LEADER_NOT_AVAILABLE", "not appended")}
 UNKNOWN = {("LEADER_NOT_AVAILABLE", "unknown")}
 AWAY = {("LEADER_NOT_AVAILABLE", None), ("LEADER_NOT_AVAILABLE", "not appended")}
 ERRORS = {
-    "arrowlog.checkpoint.after-write": AWAY,  # it is known to be written, or not: log.delete-before can not tell
+    "arrowlog.checkpoint.after-write": AWAY,  # it is known to be written, or not: log.delete-before cannot tell
     "arrowlog.checkpoint.write": AWAY,
     "arrowlog.commit.before-write": NOT_APPENDED,
     "arrowlog.commit.before-prefix": NOT_APPENDED,

@@ -283,7 +283,7 @@ class Producer(Client):
 
 
 class Anonymous(Producer):
-    """Puts without a writer: it can not repeat what it knows nothing of. It also asks for a fresh writer id at times."""
+    """Puts without a writer: it cannot repeat what it knows nothing of. It also asks for a fresh writer id at times."""
 
     def session(self, client):
         if self.random.random() < 0.5:

@@ -125,5 +125,5 @@ func (p *put) answer() error {
 	}
 }
 
-// errClientGone is why a stream stops whose answers can not be sent.
+// errClientGone is why a stream stops whose answers cannot be sent.
 var errClientGone = errors.New("the client went away")

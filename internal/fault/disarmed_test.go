@@ -11,7 +11,7 @@ import (
 func TestOrdersNeedTheTag(t *testing.T) {
 	t.Setenv(Variable, "fault.test.one=kill@1")
 	if err := Setup(); err == nil || !strings.Contains(err.Error(), "-tags fault") {
-		t.Errorf("orders to a program that can not follow them: %v", err)
+		t.Errorf("orders to a program that cannot follow them: %v", err)
 	}
 	if pointOne.Hit() != nil || pointTwo.Hit() != nil {
 		t.Error("a hit failed")

@@ -11,6 +11,6 @@
 // (SIGKILL to itself) at the third hit; "=error@3" makes that hit fail; several are separated by commas.
 // QUIVER_FAULT=list makes the program print every name (cmd/quiver does that) so that a harness can visit them all.
 //
-// The program calls Setup before it does anything else. An order that can not be carried out (an unknown name, a
+// The program calls Setup before it does anything else. An order that cannot be carried out (an unknown name, a
 // binary without the tag) stops it there: a crash test that crashes nothing must not pass.
 package fault

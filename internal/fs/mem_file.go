@@ -31,7 +31,7 @@ func (m *Mem) open(name string, n *node, writable bool) *handle {
 	return h
 }
 
-// check tells why the handle can not be used for a file operation; the lock must be held.
+// check tells why the handle cannot be used for a file operation; the lock must be held.
 func (h *handle) check(op string, write bool) error {
 	switch {
 	case h.closed:

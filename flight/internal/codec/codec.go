@@ -15,7 +15,7 @@ type Codec struct {
 var _ encoding.CodecV2 = (*Codec)(nil)
 
 // New returns a codec that takes messages within the limits. gRPC's own limit (grpc.MaxRecvMsgSize) must stand above
-// Limits.Message, since its status can not be replaced: twice as high is what servers use.
+// Limits.Message, since its status cannot be replaced: twice as high is what servers use.
 func New(limits Limits) *Codec {
 	return &Codec{limits: limits, stock: encoding.GetCodecV2(stock.Name)}
 }
