@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
+	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
@@ -225,7 +225,7 @@ func stock(t *testing.T, mem *qfs.Mem) (out []int64) {
 	}
 	slices.Sort(paths)
 	for _, path := range paths {
-		r, err := ipc.NewReader(bytes.NewReader(files[path]))
+		r, err := aipc.NewReader(bytes.NewReader(files[path]))
 		if err != nil {
 			t.Fatal(path, err)
 		}

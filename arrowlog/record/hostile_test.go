@@ -9,7 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/ipc"
+	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/quiverlog/quiver"
@@ -30,7 +30,7 @@ func mustPassAgain(t testing.TB, what string, b *Batch) {
 }
 
 // oddStream is a stream in which every layout that is not stored occurs, and the table it is put into.
-func oddStream(t testing.TB, r *rand.Rand, options ...ipc.Option) (*quiver.Schema, []rawMessage) {
+func oddStream(t testing.TB, r *rand.Rand, options ...aipc.Option) (*quiver.Schema, []rawMessage) {
 	t.Helper()
 	p := arrow.PrimitiveTypes
 	text := arrow.BinaryTypes.String
@@ -175,8 +175,8 @@ func TestInputMutants(t *testing.T) {
 func FuzzInput(f *testing.F) {
 	r := rand.New(rand.NewPCG(3, 3))
 	table, plain := oddStream(f, r)
-	_, lz4 := oddStream(f, r, ipc.WithLZ4())
-	_, zstd := oddStream(f, r, ipc.WithZstd())
+	_, lz4 := oddStream(f, r, aipc.WithLZ4())
+	_, zstd := oddStream(f, r, aipc.WithZstd())
 	for _, ms := range [][]rawMessage{plain, lz4, zstd} {
 		f.Add(ms[1].meta, ms[1].body, ms[2].meta, ms[2].body)
 	}
