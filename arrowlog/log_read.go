@@ -247,13 +247,19 @@ func (r *Reader) readAt(b []byte, pos int64, suffix string) error {
 		return err
 	}
 	defer files.release(f)
-	if n, err := f.ReadAt(b, pos); n < len(b) {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
+	return readFull(f, b, pos)
+}
+
+// readFull fills b from pos on. A file that ends before is io.ErrUnexpectedEOF.
+func readFull(f *file, b []byte, pos int64) error {
+	n, err := f.ReadAt(b, pos)
+	switch {
+	case n == len(b):
+		return nil
+	case errors.Is(err, io.EOF):
+		return io.ErrUnexpectedEOF
 	}
-	return nil
+	return err
 }
 
 // deliver gives the first batch of the window.
@@ -290,11 +296,7 @@ func (r *Reader) batch(e entry) (*record.Batch, error) {
 			return body.Slice(int(region.From), int(region.Until)), nil
 		})
 	}
-	block, err := w.blocks.get(r, e)
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.parse(e, block)
+	m, err := w.blocks.get(r, e)
 	if err != nil {
 		return nil, err
 	}

@@ -52,13 +52,12 @@ func (r *Reader) loadBlocks(run []entry) {
 func (r *Reader) readBlocks(b []byte, at int64) bool { return r.readAt(b, at, indexSuffix) == nil }
 
 // get gives the metadata of the next batch: the index file's if it is right, else the segment's.
-func (b *blocks) get(r *Reader, e entry) ([]byte, error) {
+func (b *blocks) get(r *Reader, e entry) (*record.Meta, error) {
 	if b.data != nil {
 		at := b.at[b.next]
 		b.next++
-		block := b.data.Bytes()[at : at+int(e.meta)]
-		if _, err := r.parse(e, block); err == nil {
-			return block, nil
+		if m, err := r.parse(e, b.data.Bytes()[at:at+int(e.meta)]); err == nil {
+			return m, nil
 		}
 		r.seg.doubtIndex()
 	}
@@ -66,7 +65,7 @@ func (b *blocks) get(r *Reader, e entry) ([]byte, error) {
 	if err := r.readAt(block, e.pos, segmentSuffix); err != nil {
 		return nil, err
 	}
-	return block, nil
+	return r.parse(e, block)
 }
 
 // nearRegions is the gap between two ranges up to which one read of both is cheaper than two.
@@ -78,6 +77,11 @@ func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
+	f, err := r.log.disk.files.acquire(r.seg.path(segmentSuffix), false)
+	if err != nil {
+		return nil, err
+	}
+	defer r.log.disk.files.release(f)
 	body := e.pos + int64(e.meta)
 	var read *buf.Buf // the current run of near regions
 	var at int64      // where it starts in the body
@@ -97,7 +101,7 @@ func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
 				read.Release()
 			}
 			read, at = buf.Get(int(until-region.From)), region.From
-			if err := r.readAt(read.Bytes(), body+at, segmentSuffix); err != nil {
+			if err := readFull(f, read.Bytes(), body+at); err != nil {
 				return nil, err
 			}
 		}

@@ -91,20 +91,28 @@ func putHex(dst []byte, v uint64) {
 
 // parseHex reads lower-case digits, at most 16 of them.
 func parseHex(src []byte) (v uint64, ok bool) {
+	var all byte
 	for _, c := range src {
-		var d byte
-		switch {
-		case c >= '0' && c <= '9':
-			d = c - '0'
-		case c >= 'a' && c <= 'f':
-			d = c - 'a' + 10
-		default:
-			return 0, false
-		}
-		v = v<<4 | uint64(d)
+		d := hexValues[c]
+		all |= d
+		v = v<<4 | uint64(d&15)
+	}
+	if all > 15 {
+		return 0, false
 	}
 	return v, true
 }
+
+// hexValues are the values of the digits; what is no digit is above 15.
+var hexValues = func() (values [256]byte) {
+	for c := range values {
+		values[c] = 255
+	}
+	for d, c := range []byte(hexDigits) {
+		values[c] = byte(d)
+	}
+	return values
+}()
 
 // put writes all fields but the header checksum, which is left as zeros.
 func (h *Header) put(dst []byte) {
