@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -207,7 +208,10 @@ func parseFlightData(parts mem.BufferSlice) (f flightFields, err error) {
 }
 
 // putStream is a put of pre-encoded messages.
-type putStream struct{ grpc.ClientStream }
+type putStream struct {
+	grpc.ClientStream
+	acked *int // batches, as far as answers were read
+}
 
 // openPut opens a put and sends the schema.
 func openPut(ctx context.Context, conn *grpc.ClientConn, descriptor *afl.FlightDescriptor, schema *arrow.Schema) (putStream, error) {
@@ -220,20 +224,35 @@ func openPut(ctx context.Context, conn *grpc.ClientConn, descriptor *afl.FlightD
 		return putStream{}, err
 	}
 	first := frame{head: flightData(where, nil, encodeSchema(schema), 0)}
-	return putStream{stream}, stream.SendMsg(first.out())
+	return putStream{stream, new(int)}, stream.SendMsg(first.out())
 }
 
 // send sends a batch.
 func (p putStream) send(f *frame) error { return p.SendMsg(f.out()) }
 
-// answer waits for the next answer; io.EOF is the end of a put that went well.
-func (p putStream) answer() error {
+// answer waits for the next answer and gives how many more batches it acknowledges: what Quiver's answer tells, or one
+// where the answer tells nothing. io.EOF is the end of a put that went well.
+func (p putStream) answer() (more int, err error) {
 	var in rawIn
 	if err := p.RecvMsg(&in); err != nil {
-		return err
+		return 0, err
 	}
+	message := in.parts.Materialize()
 	in.free()
-	return nil
+	_, _, tag := protowire.ConsumeTag(message)
+	text, n := protowire.ConsumeBytes(message[max(tag, 0):]) // app_metadata is the only field
+	if tag < 0 || n < 0 {
+		return 0, fmt.Errorf("an answer is no PutResult: %q", message)
+	}
+	total := struct{ Batches int }{Batches: *p.acked + 1}
+	if bytes.HasPrefix(text, []byte("{")) {
+		if err := json.Unmarshal(text, &total); err != nil {
+			return 0, err
+		}
+	}
+	more = total.Batches - *p.acked
+	*p.acked = total.Batches
+	return more, nil
 }
 
 // finish ends the put and waits until everything is durable.
@@ -242,7 +261,7 @@ func (p putStream) finish() error {
 		return err
 	}
 	for {
-		if err := p.answer(); errors.Is(err, io.EOF) {
+		if _, err := p.answer(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

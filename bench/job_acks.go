@@ -15,8 +15,10 @@ import (
 
 // The arms of J2.
 const (
-	acksQuiver    = "Quiver"
-	acksStock     = "S"
+	acksQuiver    = "Quiver, a stream each"
+	acksStock     = "S, a stream each"
+	acksShared    = "Quiver, sharing streams"
+	acksSharedS   = "S, sharing streams"
 	acksOneQuiver = "Quiver, one producer"
 	acksOneStock  = "S, one producer"
 	acksSync      = "D, 4 KiB"
@@ -41,36 +43,41 @@ func runAcks(ctx context.Context, b *bench, r *result) error {
 	if err != nil {
 		return err
 	}
-	producers, rows := b.size(1000, 20), b.size(200, 10)
-	stockRows := max(rows/4, 1) // it is slow
-	alone := b.size(2000, 20)
-	quiver := func(producers, rows int) func(context.Context) (metrics, error) {
-		return func(ctx context.Context) (metrics, error) { return bed.onQuiver(ctx, producers, rows) }
+	waiting, rows := b.size(1000, 40), b.size(60_000, 400)
+	alone := b.size(1000, 20)
+	quiver := func(streams, waiting, rows int) func(context.Context) (metrics, error) {
+		return func(ctx context.Context) (metrics, error) { return bed.onQuiver(ctx, streams, waiting, rows) }
 	}
-	stock := func(producers, rows int) func(context.Context) (metrics, error) {
+	stock := func(streams, waiting, rows int) func(context.Context) (metrics, error) {
 		return func(ctx context.Context) (metrics, error) {
-			return bed.produce(ctx, bed.stock, pathOf("acks", putTable), producers, rows)
+			return bed.produce(ctx, bed.stock, pathOf("acks", putTable), streams, waiting, rows)
 		}
 	}
 	r.Arms, err = b.takeTurns(ctx, r.Job, []arm{
-		{acksQuiver, quiver(producers, rows)},
-		{acksStock, stock(producers, stockRows)},
-		{acksOneQuiver, quiver(1, alone)},
-		{acksOneStock, stock(1, alone)},
+		{acksShared, quiver(ackConnections, waiting, 4*rows)},
+		{acksSharedS, stock(ackConnections, waiting, rows/2)},
+		{acksQuiver, quiver(waiting, waiting, rows)},
+		{acksStock, stock(waiting, waiting, rows/4)},
+		{acksOneQuiver, quiver(1, 1, alone)},
+		{acksOneStock, stock(1, 1, alone)},
 		{acksSync, func(context.Context) (metrics, error) { return syncMetrics(b.dir, b.size(2000, 20)) }},
 	})
 	if err != nil {
 		return err
 	}
 	r.Notes = []string{
-		fmt.Sprintf("%d producers, each a stream of its own over %d connections, each sends one row of `bid`, waits for its acknowledgement and sends the next; Go client; clients and server share the machine.", producers, ackConnections),
+		fmt.Sprintf("%d producers wait at any time, each for the acknowledgement of one row of `bid`, then it sends the next: over a stream each, on %d connections, or sharing %d streams. Go client; clients and server share the machine.", waiting, ackConnections, ackConnections),
 		"Both acknowledge after fdatasync, S through one writer and syncs that its streams share.",
 		"Bytes on the disk are compared with those of the same rows put in batches of 64K.",
 	}
-	r.atLeast(200e3, r.series(acksQuiver, acksPerSec), "acks/s")
-	r.atMost(10, r.series(acksQuiver, p99), "p99, ms")
-	r.atLeast(4, r.ratio(acksPerSec, acksQuiver, acksStock), "acks/s, of S")
-	r.atMost(1.2, r.series(acksQuiver, storedRatio), "bytes on the disk, of the same rows in large batches")
+	for _, way := range []struct{ name, quiver, stock string }{
+		{"sharing streams", acksShared, acksSharedS}, {"a stream each", acksQuiver, acksStock},
+	} {
+		r.atLeast(200e3, r.series(way.quiver, acksPerSec), "acks/s, "+way.name)
+		r.atMost(10, r.series(way.quiver, p99), "p99, ms, "+way.name)
+		r.atLeast(4, r.ratio(acksPerSec, way.quiver, way.stock), "acks/s of S, "+way.name)
+		r.atMost(1.2, r.series(way.quiver, storedRatio), "bytes on the disk, of the same rows in large batches, "+way.name)
+	}
 	r.atMost(1, r.series(acksOneQuiver, p50), "one producer alone, p50, ms")
 	return nil
 }
@@ -106,8 +113,8 @@ func newAckBed(ctx context.Context, b *bench) (*ackBed, error) {
 }
 
 // onQuiver produces into a new table, compares what that takes on the disk, and drops the table.
-func (bed *ackBed) onQuiver(ctx context.Context, producers, rows int) (metrics, error) {
-	m, err := bed.produce(ctx, bed.quiver.process, pathOf("default", putTable), producers, rows)
+func (bed *ackBed) onQuiver(ctx context.Context, streams, waiting, rows int) (metrics, error) {
+	m, err := bed.produce(ctx, bed.quiver.process, pathOf("default", putTable), streams, waiting, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +123,7 @@ func (bed *ackBed) onQuiver(ctx context.Context, producers, rows int) (metrics, 
 		return nil, err
 	}
 	m[groupMB] = medianSize(groups) / 1e6
-	m[storedRatio] = float64(stored) / (float64(producers*rows) * bed.batchedRow())
+	m[storedRatio] = float64(stored) / (float64(rows) * bed.batchedRow())
 	return m, bed.quiver.drop(ctx, putTable)
 }
 
@@ -134,9 +141,9 @@ func (bed *ackBed) batchedRow() float64 {
 	return float64(bytes)
 }
 
-// produce lets all producers run to their end.
-func (bed *ackBed) produce(ctx context.Context, server *process, where *afl.FlightDescriptor, producers, rows int) (metrics, error) {
-	streams := make([]putStream, producers)
+// produce sends rows over so many streams, while so many wait for their acknowledgement.
+func (bed *ackBed) produce(ctx context.Context, server *process, where *afl.FlightDescriptor, count, waiting, rows int) (metrics, error) {
+	streams := make([]putStream, count)
 	for i := range streams {
 		conns := bed.conns[server]
 		var err error
@@ -144,14 +151,14 @@ func (bed *ackBed) produce(ctx context.Context, server *process, where *afl.Flig
 			return nil, err
 		}
 		// The first row makes the table, and the stream is surely open on the server after it.
-		if _, err := bed.produceOne(streams[i], 1); err != nil {
+		if _, err := bed.produceOne(streams[i], 1, 1); err != nil {
 			return nil, err
 		}
 	}
-	total := int64(producers) * int64(rows)
+	total := int64(rows)
 	times := newHistogram()
 	m, err := metered(server, 1, func() (work, error) {
-		return timed(total, func() error { return bed.produceAll(streams, rows, times) })
+		return timed(total, func() error { return bed.produceAll(streams, waiting/count, rows/count, times) })
 	})
 	if err != nil {
 		return nil, err
@@ -169,12 +176,12 @@ func (bed *ackBed) produce(ctx context.Context, server *process, where *afl.Flig
 }
 
 // produceAll runs every stream in a goroutine of its own and merges their histograms.
-func (bed *ackBed) produceAll(streams []putStream, rows int, times *histogram) error {
+func (bed *ackBed) produceAll(streams []putStream, waiting, rows int, times *histogram) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(streams))
 	for i, stream := range streams {
 		wg.Go(func() {
-			own, err := bed.produceOne(stream, rows)
+			own, err := bed.produceOne(stream, waiting, rows)
 			errs[i] = err
 			times.merge(own)
 		})
@@ -183,20 +190,33 @@ func (bed *ackBed) produceAll(streams []putStream, rows int, times *histogram) e
 	return errors.Join(errs...)
 }
 
-// produceOne sends rows one by one, each after the answer for the one before.
-func (bed *ackBed) produceOne(stream putStream, rows int) (*histogram, error) {
+// produceOne sends rows over one stream while so many wait for their acknowledgement, and tells how long each waited.
+func (bed *ackBed) produceOne(stream putStream, waiting, rows int) (*histogram, error) {
+	sent := make(chan time.Time, waiting) // when those that wait were sent
+	failed := make(chan error, 1)
+	go func() {
+		for range rows {
+			sent <- time.Now()
+			if err := stream.send(&bed.row); err != nil && !errors.Is(err, io.EOF) { // the answer says why
+				failed <- err
+				return
+			}
+		}
+		failed <- nil
+	}()
 	times := newHistogram()
-	for range rows {
-		began := time.Now()
-		if err := stream.send(&bed.row); err != nil && !errors.Is(err, io.EOF) {
+	for acked := 0; acked < rows; {
+		more, err := stream.answer()
+		if err != nil {
 			return nil, err
 		}
-		if err := stream.answer(); err != nil {
-			return nil, err
+		now := time.Now()
+		acked += more
+		for range more {
+			times.record(now.Sub(<-sent))
 		}
-		times.record(time.Since(began))
 	}
-	return times, nil
+	return times, <-failed
 }
 
 // syncMetrics are the percentiles of a bare fdatasync.

@@ -16,7 +16,7 @@ func runRestart(ctx context.Context, b *bench, r *result) error {
 		return nil
 	}
 	buckets := b.size(200, 8)
-	file, err := b.data(bid(8192, b.size(2400, 8)))
+	file, err := b.data(bid(8192, b.size(2200, 8)))
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func keepPutting(ctx context.Context, p *process, buckets int) (stop func()) {
 				where := fmt.Appendf(nil, `{"bucket":%d}`, bucket)
 				_ = stream.send(&frame{head: flightData(nil, where, m.header, len(m.body)), body: m.body})
 			}
-			_ = stream.answer() // something is durable, the rest is on its way
+			_, _ = stream.answer() // something is durable, the rest is on its way
 		}
 	}
 	return func() { cancel(); _ = conn.Close() }

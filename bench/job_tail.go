@@ -49,7 +49,7 @@ func runTail(ctx context.Context, b *bench, r *result) error {
 	if err != nil {
 		return err
 	}
-	rows := b.size(10*tailRate, 500)
+	rows := b.size(6*tailRate, 500)
 	r.Arms, err = b.takeTurns(ctx, r.Job, []arm{
 		{tailQuiver, func(ctx context.Context) (metrics, error) { return tail(ctx, q, producer, consumer, rows) }},
 		{tailSync, func(context.Context) (metrics, error) { return syncMetrics(b.dir, b.size(2000, 20)) }},
