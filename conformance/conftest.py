@@ -231,11 +231,15 @@ class Put:
         return self
 
     def close(self):
-        """Ends the stream; returns all answers, or raises what the server said."""
+        """Ends the stream; returns all answers, or raises what the server said.
+
+        pyarrow's close() never sends the end of the stream while another thread waits in read(); done_writing() does.
+        """
         try:
-            self.writer.close()
-        finally:
+            self.writer.done_writing()
             self.thread.join()
+        finally:
+            self.writer.close()
         return self.answers
 
     def __enter__(self):
