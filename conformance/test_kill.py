@@ -20,6 +20,7 @@ from workload import (ERRORS, Anonymous, Broken, Follower, Named, Poller, PutStr
 SECONDS = float(os.environ.get("QUIVER_TORTURE_SECONDS") or 60)
 SEED = int(os.environ.get("QUIVER_SEED") or random.SystemRandom().randrange(1 << 32))
 ROUND = 20  # seconds with one table
+PUTS = ("arrowlog.commit.", "arrowlog.roll.", "arrowlog.index.", "arrowlog.checkpoint.")  # points whose errors puts survive
 
 
 def points():
@@ -39,10 +40,12 @@ class Loop:
         self.segments = {}  # that were read by pyarrow
 
     def start(self):
-        """Starts the server, half of the times with a point that will kill it."""
-        self.armed = {}
-        if self.random.random() < 0.5:
-            self.armed = {"QUIVER_FAULT": f"{self.random.choice(self.points)}=kill@{int(self.random.expovariate(0.1)) + 1}"}
+        """Starts the server: as it is, or with a point that will kill it, or with one that will fail once."""
+        hit = int(self.random.expovariate(0.1)) + 1
+        kill = f"{self.random.choice(self.points)}=kill@{hit}"
+        fail = f"{self.random.choice([point for point in self.points if point.startswith(PUTS)])}=error@{hit}"
+        order = self.random.choices((None, kill, fail), (4, 4, 2))[0]
+        self.armed = {"QUIVER_FAULT": order} if order else {}
         try:
             self.server.start(env=self.armed)
         except RuntimeError:
@@ -220,7 +223,7 @@ def test_drain_does_not_wait_for_silent_clients(tmp_path):
 
 
 def test_second_process(tmp_path):
-    """One directory belongs to one process; the next one may have it when that was killed."""
+    """A directory belongs to one process; another may have it once that was killed."""
     server = Server(tmp_path / "data", binary=BINARY).start()
     second = subprocess.run([BINARY, "dev", "--data", server.data, "--flight-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"],
                             capture_output=True, text=True, timeout=30)
