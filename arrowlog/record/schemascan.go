@@ -60,7 +60,7 @@ func (s *schemaScan) schema() (t fbTable, ok bool) {
 // Fields may refer to one another and be met many times, so they are counted as met.
 func (s *schemaScan) fields(vector, n, depth int) {
 	for i := 0; i < n && !s.fb.bad; i++ {
-		if s.met++; s.met > maxFields || depth >= maxDepth {
+		if s.met++; s.met > maxFields || depth >= 2*maxDepth { // what is too deep for a table is told by its layout
 			s.fb.refuse()
 			return
 		}
