@@ -95,7 +95,7 @@ func (n *Node) openData() (err error) {
 	return nil
 }
 
-// lockError tells a directory that another process holds from one that can not be written to.
+// lockError tells a directory that another process holds from one that cannot be written to.
 func lockError(data string, err error) error {
 	var at *os.PathError
 	if errors.As(err, &at) && at.Op == "open" {
@@ -171,11 +171,10 @@ func (n *Node) HTTPAddr() string {
 func (n *Node) Run(ctx context.Context) error {
 	group, background := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		err := n.grpc.Serve(n.flight)
-		if background.Err() != nil {
-			return nil // told to stop, perhaps before it began
+		if err := n.grpc.Serve(n.flight); background.Err() == nil {
+			return err
 		}
-		return err
+		return nil // told to stop, perhaps before it began
 	})
 	if n.web != nil {
 		group.Go(func() error { return ignoreClosed(n.web.Serve(n.http)) })
@@ -195,6 +194,7 @@ func (n *Node) Run(ctx context.Context) error {
 // drain ends the service within drainTime.
 func (n *Node) drain() {
 	n.serving.Store(false)
+	n.options.Logger.Info("draining: no call is taken any more, streams that run end with SERVER_DRAINING", "at_most", drainTime.String())
 	n.service.Drain()
 	cut := time.AfterFunc(drainTime, n.grpc.Stop)
 	n.grpc.GracefulStop()
@@ -204,7 +204,7 @@ func (n *Node) drain() {
 	}
 }
 
-// unready lists why the node can not serve.
+// unready lists why the node cannot serve.
 func (n *Node) unready() []string {
 	reasons := []string{}
 	if !n.serving.Load() {
@@ -214,7 +214,7 @@ func (n *Node) unready() []string {
 		reasons = append(reasons, fmt.Sprintf("the disk is fenced: %v; restart after checking it", err))
 	}
 	if err := n.store.Failed(); err != nil {
-		reasons = append(reasons, fmt.Sprintf("the metadata can not be written: %v", err))
+		reasons = append(reasons, fmt.Sprintf("the metadata cannot be written: %v", err))
 	}
 	if err := n.coordinator.Unapplied(); err != nil {
 		reasons = append(reasons, fmt.Sprintf("the tablets do not follow the coordinator: %v", err))
