@@ -37,8 +37,11 @@ func (b *Batch) Slice(from, until int) (*Batch, error) {
 // Split cuts the batch into pieces that take at most maxBytes in a segment each, or hold a single row. It cuts at
 // multiples of 64 rows, but where 64 rows are too much. The pieces are found by their real sizes, so columns may be as
 // skewed as they like, and are made as by Slice.
+//
+// Compressed pieces also stay within maxPlain once they are decompressed, however well they compress: a reader that
+// wants a few rows of one has to hold all of it.
 func (b *Batch) Split(maxBytes int) ([]*Batch, error) {
-	if b.Size() <= maxBytes || b.rows <= 1 {
+	if b.rows <= 1 || b.Size() <= maxBytes && b.plainSize() <= maxPlain {
 		return []*Batch{b.Retain()}, nil
 	}
 	plain, err := b.inflate()
@@ -56,7 +59,7 @@ func (b *Batch) Split(maxBytes int) ([]*Batch, error) {
 	c := newCutter(plain)
 	target := maxBytes
 	if b.codec != None {
-		target = int(float64(maxBytes) * float64(plain.Size()) / float64(b.Size()))
+		target = min(maxPlain, int(float64(maxBytes)*float64(plain.Size())/float64(b.Size())))
 	}
 	for from := 0; from < b.rows; {
 		until, p, err := c.fitting(from, target)
@@ -74,6 +77,23 @@ func (b *Batch) Split(maxBytes int) ([]*Batch, error) {
 		from = until
 	}
 	return pieces, nil
+}
+
+// maxPlain bounds the decompressed size of stored compressed batches.
+const maxPlain = 16 << 20
+
+// plainSize is what the buffers of the body take once they are decompressed.
+func (b *Batch) plainSize() int64 {
+	if b.codec == None {
+		return b.bodyLen
+	}
+	var size int64
+	for i := range b.buffers {
+		if n, _, err := declaredLength(b.buffer(i)); err == nil {
+			size += n
+		}
+	}
+	return size
 }
 
 // cutter cuts pieces from one batch that is not compressed.

@@ -125,12 +125,7 @@ func (p *piece) decompress() error {
 	if p.batch.Compression() == record.None {
 		return nil
 	}
-	rows, err := p.batch.Decode()
-	if err != nil {
-		return err
-	}
-	defer rows.Release()
-	plain, err := record.Encode(p.batch.Layout(), rows, record.None)
+	plain, err := p.batch.Recompress(record.None)
 	if err != nil {
 		return err
 	}
