@@ -144,6 +144,10 @@ func (c *ScanCommand) checkValues() error {
 			return wrongValue(quiver.BadCommand, "system_columns", name, systemColumns...)
 		}
 	}
+	if slices.Contains(c.Columns, quiver.ChangeTypeColumn) || slices.Contains(c.SystemColumns, quiver.ChangeTypeColumn) {
+		return c.bad("%q needs a primary-key table, and this is a log table, where every row is an append", quiver.ChangeTypeColumn).
+			Advise("leave it out")
+	}
 	if c.Locations != "" && c.Locations != LocationsLeaders && c.Locations != LocationsFiles {
 		return wrongValue(quiver.BadCommand, "locations", c.Locations, LocationsLeaders, LocationsFiles)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quiverlog/quiver"
@@ -25,6 +26,12 @@ import (
 
 // drainTime is how long streams may go on after a drain began, before they are cut.
 const drainTime = 10 * time.Second
+
+// Connections that are served at one time; more wait until one of them ends.
+const (
+	maxConnections     = 10_000
+	maxHTTPConnections = 256
+)
 
 // Node is one process of Quiver. Open it, Run it, Close it.
 type Node struct {
@@ -135,13 +142,15 @@ func (n *Node) listen() (err error) {
 	if n.flight, err = net.Listen("tcp", n.options.FlightAddr); err != nil {
 		return fmt.Errorf("listen for Flight on %s: %w; give another --flight-addr", n.options.FlightAddr, err)
 	}
+	n.flight = netutil.LimitListener(n.flight, maxConnections)
 	if n.options.HTTPAddr == "" {
 		return nil
 	}
 	if n.http, err = net.Listen("tcp", n.options.HTTPAddr); err != nil {
 		return fmt.Errorf("listen for HTTP on %s: %w; give another --http-addr", n.options.HTTPAddr, err)
 	}
-	n.web = &http.Server{Handler: n.newHTTP(), ReadHeaderTimeout: 5 * time.Second}
+	n.http = netutil.LimitListener(n.http, maxHTTPConnections)
+	n.web = &http.Server{Handler: n.newHTTP(), ReadTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	return nil
 }
 
