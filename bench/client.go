@@ -61,6 +61,7 @@ func getRaw(ctx context.Context, conn *grpc.ClientConn, ticket any) (t tally, er
 			err = json.Unmarshal(fields.metadata, &info)
 			t.rows += info.Until - info.From
 		}
+		fields.close()
 		in.free()
 		if err != nil {
 			return t, err
@@ -123,6 +124,7 @@ func (s *messageStream) Message() (*aipc.Message, error) {
 	s.tally.messages++
 	s.tally.bytes += int64(in.parts.Len())
 	fields, err := parseFlightData(in.parts)
+	defer fields.close()
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +173,9 @@ type flightFields struct {
 	body             int
 	rest             *mem.Reader
 }
+
+// close gives back the message's memory, on which the reader holds references of its own.
+func (f *flightFields) close() { _ = f.rest.Close() }
 
 // parseFlightData reads what stands before the body. The body is expected to come last, as every sender of Arrow puts
 // it.
