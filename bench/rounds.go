@@ -46,7 +46,7 @@ const (
 type sample struct {
 	Metrics metrics `json:"metrics"`
 	Foreign float64 `json:"foreign_cpus"`     // CPUs that other programs took meanwhile
-	Loaded  bool    `json:"loaded,omitempty"` // that was too much, and stayed so when the sample was taken again
+	Loaded  bool    `json:"loaded,omitempty"` // that was too much
 }
 
 // Bounds on foreign load.

@@ -121,7 +121,7 @@ func oneJob(r *result) string {
 		fmt.Fprintf(&text, "- %s\n", note)
 	}
 	if loaded := countLoaded(r); loaded > 0 {
-		fmt.Fprintf(&text, "- %d samples were taken while other programs used more than %.2f CPUs, and stayed disturbed when they were taken again.\n", loaded, foreignLimit)
+		fmt.Fprintf(&text, "- %d samples were taken while other programs used more than %.2f CPUs.\n", loaded, foreignLimit)
 	}
 	fmt.Fprintf(&text, "\n| | %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|---", len(columns)))
 	for i := range r.Arms {
