@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,15 +53,15 @@ type world struct {
 	layout *record.Layout
 	disk   *Disk
 	epoch  quiver.Epoch
-	salt   uint64
+	salt   *atomic.Uint64
 }
 
 // newWorld gives a disk on fsys that is not open yet.
 func newWorld(t testing.TB, fsys fs.FS) *world {
-	w := &world{t: t, fsys: fsys, clock: newClock()}
+	w := &world{t: t, fsys: fsys, clock: newClock(), salt: new(atomic.Uint64)}
 	w.opts = Options{
 		Now:    w.clock.Now,
-		Salt:   func() uint64 { w.salt++; return w.salt * 0x9e3779b97f4a7c15 },
+		Salt:   func() uint64 { return w.salt.Add(1) * 0x9e3779b97f4a7c15 },
 		Logger: slog.New(slog.DiscardHandler),
 	}
 	w.config = LogConfig{Schema: testSchema(t, 1)}

@@ -84,5 +84,10 @@ func recordCrashes(t *testing.T, r *rand.Rand) (crashes []crash) {
 			s = openEmbedded(t, disk, "/data/meta")
 		}
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
 	return crashes
 }
