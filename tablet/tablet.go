@@ -208,6 +208,8 @@ func (t *Tablet) lead(epoch quiver.Epoch) (*leadership, error) {
 		return nil, err
 	}
 	l := &leadership{epoch: epoch, log: log}
+	// The replica leads before others can find the leadership: whoever finds it may put at once.
+	t.durable(l)
 	t.adopt(l)
 	t.advance(l)
 	t.wake()
@@ -233,6 +235,11 @@ func (t *Tablet) advance(l *leadership) {
 	if now := t.leading.Load(); now != nil && now.log == l.log {
 		l = now
 	}
+	t.durable(l)
+}
+
+// durable tells the replica how far the log of a leadership is durable.
+func (t *Tablet) durable(l *leadership) {
 	t.step(l, replica.Durable{Member: t.server.options.Self, Epoch: l.epoch, End: l.log.Durable()})
 }
 
