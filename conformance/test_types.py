@@ -538,3 +538,12 @@ def test_long_strings_in_one_batch(client, table):
     got = read(client, table)
     assert_same(got, data)
     assert len(got["v"].chunks) > 1
+
+
+def test_rows_without_a_body(client, table):
+    """A column of nothing but nulls travels without a byte of body."""
+    create(client, table, {"v": "int64"})
+    put(client, table, pa.table({"v": pa.nulls(3)}))
+    got = read(client, table)
+    got.validate(full=True)
+    assert got["v"].to_pylist() == [None, None, None] and got.schema.field("v").type == pa.int64()

@@ -332,7 +332,9 @@ func (r *receiver) discharge() {
 func (r *receiver) explain(err error) error {
 	var tooLarge *codec.TooLargeError
 	if errors.As(err, &tooLarge) {
-		return r.about(quiver.Errorf(quiver.BatchTooLarge, "%v", err).
+		told := *tooLarge
+		told.Limit = min(told.Limit, int(r.service.options.MaxMessage)) // what the codec allows beside the body is not for use
+		return r.about(quiver.Errorf(quiver.BatchTooLarge, "%v", &told).
 			Advise("send smaller batches: write_table(t, max_chunksize=65536)"))
 	}
 	var malformed *codec.MalformedError
