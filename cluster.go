@@ -11,6 +11,14 @@ type Desired struct {
 	Writers     []WriterGrant
 	NextWriter  WriterID  // writer ids below it were issued, the others were not
 	Dropped     []TableID // tombstones: the data of these tables is to be removed, and of no others
+	// DroppedPartitions are tombstones of partitions, likewise.
+	DroppedPartitions []PartitionRef
+}
+
+// PartitionRef names one partition of one table.
+type PartitionRef struct {
+	Table     TableID
+	Partition PartitionID
 }
 
 // Assignment makes a server the leader of a bucket for one epoch.

@@ -12,14 +12,17 @@ const MaxBuckets = 100_000
 
 // Table is a table as the metadata has it. It is immutable: a change makes another one.
 type Table struct {
-	ID       TableID
-	Database string
-	Name     string
-	Schema   *Schema
-	Buckets  int32 // numbered from 0
-	Options  Options
-	Comment  string
-	Created  int64 // Unix milliseconds
+	ID          TableID
+	Database    string
+	Name        string
+	Schema      *Schema
+	Buckets     int32       // of each partition, numbered from 0
+	BucketKey   []ColumnID  // what decides a row's bucket; empty: nothing in the row does
+	PartitionBy []ColumnID  // what decides a row's partition; empty: the table has the one partition 0
+	Partitions  []Partition // by name; empty on unpartitioned tables. It may be shared: do not change it
+	Options     Options
+	Comment     string
+	Created     int64 // Unix milliseconds
 }
 
 // Path gives the table's name within the cluster, "shop.orders".

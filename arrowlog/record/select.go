@@ -1,0 +1,15 @@
+package record
+
+import "github.com/quiverlog/quiver"
+
+// Select gives the batch of some rows, by their places, ascending or not, each as often as it is named. The result is
+// stored uncompressed, with buffers of its own, in the same layout.
+func (b *Batch) Select(rows []int32) (*Batch, error) {
+	return nil, quiver.Errorf(quiver.Internal, "record: Select is not built")
+}
+
+// Convert gives the same rows in another schema of their table: columns are kept, left out, moved, cast or filled as
+// the mapping says. to is the layout of the mapping's columns. Bytes that need no change are shared, not copied.
+func (b *Batch) Convert(m *quiver.Mapping, to *Layout) (*Batch, error) {
+	return nil, quiver.Errorf(quiver.Internal, "record: Convert is not built")
+}
