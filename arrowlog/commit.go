@@ -3,6 +3,7 @@ package arrowlog
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
@@ -121,6 +122,7 @@ func (l *Log) commit() {
 	if errors.As(err, &w) {
 		unknown = g.until
 	}
+	l.disk.metrics.failed.Inc()
 	l.disk.logger.Error("a group commit failed; the bucket's leadership ends",
 		"bucket", l.id.String(), "from", int64(g.from), "until", int64(g.until), "err", err)
 	l.mu.Lock()
@@ -223,6 +225,7 @@ func (l *Log) merge(g *group) error {
 			g.batches = append(g.batches, run...)
 			return nil
 		}
+		l.disk.metrics.merged.Add(float64(len(run)))
 		b, err := mergeRun(g, run)
 		release(run)
 		if err == nil {
@@ -295,6 +298,7 @@ func (l *Log) store(g *group) error {
 		return err
 	}
 	defer d.files.release(f)
+	began := d.options.Now()
 	if err := l.writeBody(f, g); err != nil {
 		l.takeBack(f)
 		return d.failWrite(err)
@@ -309,12 +313,31 @@ func (l *Log) store(g *group) error {
 	if err := pointBeforeSync.Hit(); err != nil {
 		return &writtenError{err}
 	}
-	if err := f.SyncData(); err != nil {
-		d.setFence(err)
+	if err := l.sync(f, g, began); err != nil {
 		return &writtenError{err}
 	}
 	if err := pointAfterSync.Hit(); err != nil {
 		return &writtenError{err}
+	}
+	return nil
+}
+
+// slowSync is how long a sync may take before an operator is told: puts wait for it.
+const slowSync = time.Second
+
+// sync makes the group durable, whose writing began at the time given.
+func (l *Log) sync(f *file, g *group, began time.Time) error {
+	d := l.disk
+	wrote := d.options.Now()
+	if err := f.SyncData(); err != nil {
+		d.setFence(err)
+		return err
+	}
+	took := d.options.Now().Sub(wrote)
+	d.metrics.writeSeconds.Observe(wrote.Sub(began).Seconds())
+	d.metrics.syncSeconds.Observe(took.Seconds())
+	if took > slowSync {
+		d.logger.Warn("a sync of the disk was slow; puts waited for it", "bucket", l.id.String(), "took", took.String(), "bytes", g.size)
 	}
 	return nil
 }
@@ -393,4 +416,5 @@ func (l *Log) publish(g *group) {
 		u.settle(nil)
 	}
 	l.disk.markDirty(l)
+	l.disk.metrics.committed(g)
 }

@@ -34,6 +34,7 @@ type Disk struct {
 	dir     string // <data>/log
 	options Options
 	logger  *slog.Logger
+	metrics *metrics
 	files   *files
 	layouts layouts
 	indexes *indexCache
@@ -84,6 +85,7 @@ func OpenDisk(fsys fs.FS, dir string, o Options) (*Disk, error) {
 		durableDirs: map[string]struct{}{},
 	}
 	d.space = space{usage: d.usage, now: o.Now, setting: o.Reserve}
+	d.metrics = newMetrics(o.Registerer, d)
 	if err := fs.MakeDirs(fsys, d.dir); err != nil {
 		return nil, fmt.Errorf("arrowlog: make the log directory: %w", err)
 	}
@@ -120,6 +122,9 @@ func (d *Disk) loadMarks() error {
 	return nil
 }
 
+// since is how many seconds have passed, by the disk's clock.
+func (d *Disk) since(began time.Time) float64 { return d.options.Now().Sub(began).Seconds() }
+
 func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
 
 // slot is a bucket's place among the open logs. Its lock is held while the log is opened, so that buckets recover side
@@ -155,10 +160,12 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 		old, _ := s.log.marks()
 		m = mark{max(m.start, old.start), max(m.high, old.high), max(m.recovery, old.recovery)}
 	}
+	began := d.options.Now()
 	l, err := openLog(d, id, c, m)
 	if err != nil {
 		return nil, err
 	}
+	d.metrics.recovery.Observe(d.since(began))
 	if s.log != nil {
 		s.log.abandon()
 	}
@@ -372,9 +379,11 @@ func (d *Disk) writeMarks() error {
 	if err := pointWriteCheckpoint.Hit(); err != nil {
 		return err
 	}
+	began := d.options.Now()
 	if err := d.writeFile(d.fsys.PathJoin(d.dir, checkpointName), d.marks.encode()); err != nil {
 		return fmt.Errorf("arrowlog: write the checkpoint: %w", err)
 	}
+	d.metrics.checkpoint.Observe(d.since(began))
 	return pointAfterCheckpoint.Hit()
 }
 

@@ -52,6 +52,7 @@ type Log struct {
 	start    quiver.Offset
 	recovery quiver.Offset
 	high     quiver.Offset
+	highAt   time.Time // when the high watermark came there; zero: before the log was opened
 	durable  quiver.Offset
 	end      quiver.Offset
 	fold     *fold // changed by the holder of the role under mu, so the holder may read it without
@@ -141,6 +142,13 @@ func (l *Log) Durable() quiver.Offset { return locked(l, func() quiver.Offset { 
 // HighWatermark is one past the last row that may be shown.
 func (l *Log) HighWatermark() quiver.Offset { return locked(l, func() quiver.Offset { return l.high }) }
 
+// Shown gives the high watermark, and when it came to where it is; a zero time: before the log was opened.
+func (l *Log) Shown() (high quiver.Offset, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.high, l.highAt
+}
+
 // Failed is nil, or why the log takes no more rows. Rows below the high watermark stay readable. The owner asks
 // Disk.Log for a fresh one and leads it with a new epoch.
 func (l *Log) Failed() error { return locked(l, func() error { return l.failed }) }
@@ -159,7 +167,7 @@ func (l *Log) SetHighWatermark(to quiver.Offset) {
 	if to <= l.high || l.failed != nil {
 		return
 	}
-	l.high = to
+	l.high, l.highAt = to, l.disk.options.Now()
 	l.disk.markDirty(l)
 	l.notifyLocked()
 }
@@ -390,6 +398,7 @@ func (l *Log) failLocked(why error, unknown quiver.Offset) {
 		return
 	}
 	l.failed, l.unknown, l.leading = why, unknown, false
+	l.disk.metrics.staged.Add(-int64(len(l.flying) + len(l.queue)))
 	for _, u := range l.flying {
 		u.settle(l.outcomeLocked(u.until))
 	}

@@ -247,6 +247,7 @@ func (r *Reader) readAt(b []byte, pos int64, suffix string) error {
 		return err
 	}
 	defer files.release(f)
+	r.log.disk.metrics.readBytes.Add(float64(len(b)))
 	return readFull(f, b, pos)
 }
 
@@ -345,6 +346,7 @@ func (r *Reader) corrupt(lost OffsetRange, cause error) error {
 		"from":  strconv.FormatInt(int64(lost.From), 10),
 		"until": strconv.FormatInt(int64(lost.Until), 10),
 	}
+	r.log.disk.metrics.badReads.Inc()
 	r.log.disk.logger.Error("a read met damaged rows", "bucket", r.log.id.String(),
 		"from", int64(lost.From), "until", int64(lost.Until), "err", cause)
 	return e

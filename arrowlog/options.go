@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 )
@@ -20,6 +22,8 @@ type Options struct {
 	Salt func() uint64
 	// Logger gets what an operator should know. Default: slog.Default.
 	Logger *slog.Logger
+	// Registerer takes the disk's metrics. Default: nobody sees them.
+	Registerer prometheus.Registerer
 
 	// OpenFiles is how many files are kept open for all buckets together. Default: 1024.
 	OpenFiles int

@@ -162,6 +162,7 @@ func (r *recovery) nothing() {
 	r.fold = newFold(r.mark.start, r.log.expiry())
 	if r.end > r.mark.start {
 		r.fold.skip(r.end)
+		r.log.disk.metrics.damaged.Inc()
 		r.log.disk.logger.Error("all segments of a log are gone; its rows are lost", "bucket", r.log.id.String(),
 			"from", int64(r.mark.start), "until", int64(r.end))
 	}
@@ -171,6 +172,7 @@ func (r *recovery) nothing() {
 // part of the log unless rows below safe are in it.
 func (r *recovery) setAside(s *segment, why error) error {
 	d := r.log.disk
+	d.metrics.damaged.Inc()
 	d.logger.Error("the head of the last segment and its copy are damaged; its rows are lost", "bucket", r.log.id.String(),
 		"segment", int64(s.base), "err", why)
 	var err error
@@ -191,6 +193,7 @@ func (r *recovery) setAside(s *segment, why error) error {
 	if err := d.fsys.Rename(s.path(segmentSuffix), s.path(segmentSuffix+asideSuffix)); err != nil {
 		return d.failWrite(err)
 	}
+	d.metrics.quarantined.Inc()
 	r.segments = r.segments[:len(r.segments)-1]
 	return d.syncDir(r.log.dir)
 }
@@ -420,6 +423,7 @@ func (l *Log) adoptLast(r *recovery, s *segment) {
 		s.idx.Store(x)
 		l.disk.indexes.add(s, x)
 		for _, g := range gaps(r.entries, s.base, r.end) {
+			l.disk.metrics.damaged.Inc()
 			l.disk.logger.Error("rows are damaged and cannot be read; all others can", "bucket", l.id.String(),
 				"from", int64(g.From), "until", int64(g.Until))
 		}

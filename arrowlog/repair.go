@@ -49,6 +49,7 @@ func (r *recovery) repair(f fs.File, s *segment) error {
 		return d.failWrite(err)
 	}
 	if r.cut {
+		d.metrics.cutTails.Inc()
 		d.logger.Warn("the end of a log was not durable and is cut off", "bucket", r.log.id.String(),
 			"segment", int64(s.base), "offset", int64(r.end), "bytes", r.size-r.pos)
 		if err := pointRecoverZero.Hit(); err != nil {

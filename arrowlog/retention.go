@@ -61,6 +61,7 @@ func (l *Log) DeleteBefore(offset quiver.Offset) error {
 			return err
 		}
 	}
+	l.disk.metrics.deletedRows.Add(float64(offset - start))
 	l.mu.Lock()
 	l.start = offset
 	l.segments = segments[gone:]

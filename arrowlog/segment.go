@@ -92,6 +92,7 @@ func (s *segment) release() {
 // removed with it.
 func (s *segment) deleteFiles() error {
 	d := s.log.disk
+	d.metrics.deletedSegments.Inc()
 	d.indexes.drop(s)
 	var errs []error
 	for _, suffix := range []string{indexSuffix, stateSuffix, segmentSuffix} {

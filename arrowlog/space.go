@@ -61,10 +61,15 @@ func (s *space) ask(now time.Time) {
 	if err != nil {
 		free, total = 1<<62, 1<<62
 	}
-	s.checked, s.free, s.reserve = now, free, s.setting
-	if s.setting == 0 {
-		s.reserve = min(total/100*defaultReservePercent, defaultReserveMax)
+	s.checked, s.free, s.reserve = now, free, s.keeps(total)
+}
+
+// keeps is how many bytes of a disk of so many are the reserve.
+func (s *space) keeps(total int64) int64 {
+	if s.setting != 0 {
+		return max(s.setting, 0)
 	}
+	return min(total/100*defaultReservePercent, defaultReserveMax)
 }
 
 // isNoSpace tells whether an error means that the disk, or the user's part of it, is full.

@@ -130,6 +130,7 @@ func (l *Log) openTail(schema *quiver.Schema) error {
 	l.entries, l.open = nil, true
 	l.mu.Unlock()
 	d.tend(l)
+	d.metrics.rolls.Inc()
 	return pointAfterRoll.Hit()
 }
 

@@ -76,10 +76,10 @@ func (c *Coordinator) commit(txn metastore.Txn, next *State) error {
 		c.adopt(next, r.Version)
 		return nil
 	case metastore.NotDone:
-		c.options.Logger.Warn("metadata was not committed", "error", err)
+		c.options.Logger.Warn("metadata was not committed", "err", err)
 		return c.refused(err)
 	}
-	c.options.Logger.Error("the outcome of a metadata commit is unknown; it is repeated", "error", err)
+	c.options.Logger.Error("the outcome of a metadata commit is unknown; it is repeated", "err", err)
 	c.doubt = &doubt{txn: txn, next: next}
 	if err = c.settle(); c.doubt != nil {
 		return storeError(err, quiver.Unknown)
@@ -126,7 +126,7 @@ func (c *Coordinator) refused(err error) error {
 			Reason: quiver.LeaderNotAvailable, Subject: "metadata",
 			Detail: "another coordinator has taken over", Hint: "restart this server, or ask the other one", Err: err,
 		}).During("coordinator.commit")
-		c.options.Logger.Error("another coordinator has taken over", "error", err)
+		c.options.Logger.Error("another coordinator has taken over", "err", err)
 		return c.deposed
 	}
 	return storeError(err, quiver.NotDone)
@@ -144,7 +144,7 @@ func (c *Coordinator) show() error {
 		return nil
 	}
 	c.options.Logger.Error("servers did not converge; it is tried again with the next change",
-		"version", c.state.version, "error", err)
+		"version", c.state.version, "err", err)
 	err = applyError(err)
 	c.unapplied.Store(&err)
 	return err

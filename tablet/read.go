@@ -28,7 +28,8 @@ func (t *Tablet) Offsets(ctx context.Context) (scan.Offsets, error) {
 	if err != nil {
 		return scan.Offsets{}, err
 	}
-	return scan.Offsets{Start: l.log.Start(), HighWatermark: l.log.HighWatermark()}, nil
+	high, shown := l.log.Shown()
+	return scan.Offsets{Start: l.log.Start(), HighWatermark: high, Shown: shown}, nil
 }
 
 // End is one past the last staged row. What lies at or above the high watermark is shown to nobody.

@@ -106,7 +106,7 @@ func (s *Server) removeDropped() {
 	s.mu.RUnlock()
 	for _, id := range due {
 		if err := s.disk.RemoveTable(id); err != nil {
-			s.options.Logger.Error("remove a dropped table, to be tried again", "table", id, "error", err)
+			s.options.Logger.Error("remove a dropped table, to be tried again", "table", id, "err", err)
 			continue
 		}
 		s.mu.Lock()

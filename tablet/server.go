@@ -126,7 +126,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Maintain is one round of Run.
 func (s *Server) Maintain(ctx context.Context) {
 	if err := s.disk.Maintain(s.options.Now()); err != nil {
-		s.options.Logger.Error("maintain the disk", "error", err)
+		s.options.Logger.Error("maintain the disk", "err", err)
 	}
 	for _, t := range s.settleLate() {
 		if l := t.leading.Load(); l != nil && l.log.Failed() == nil {

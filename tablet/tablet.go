@@ -273,7 +273,7 @@ func logConfig(meta *quiver.Table) arrowlog.LogConfig {
 func (t *Tablet) unavailable(what string, cause error) error {
 	err := quiver.Errorf(quiver.LeaderNotAvailable, "%s", what).On(t.subject()).Advise("send it again")
 	if cause != nil {
-		t.server.options.Logger.Warn("a bucket is not available", "bucket", t.id.String(), "why", what, "error", cause)
+		t.server.options.Logger.Warn("a bucket is not available", "bucket", t.id.String(), "why", what, "err", cause)
 		err = err.Because(cause)
 	}
 	return err

@@ -270,7 +270,7 @@ func (e *Embedded) checkBegun() error {
 func (e *Embedded) giveUpLocked(cause error) {
 	engine := e.engine
 	e.engine, e.cause = nil, cause
-	e.options.Logger.Error("metadata database failed; it is opened again by the next use", "dir", e.dir, "error", cause)
+	e.options.Logger.Error("metadata database failed; it is opened again by the next use", "dir", e.dir, "err", cause)
 	engine.fail(cause)
 	_ = engine.close() // it reports the cause once more
 }

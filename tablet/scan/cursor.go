@@ -124,6 +124,7 @@ func (c *cursor) read(ctx context.Context) (p piece, ok bool, err error) {
 			}
 			continue
 		}
+		c.options.Metrics.BatchesRead.Inc()
 		if err := c.check(batch.Header()); err != nil {
 			batch.Release()
 			return piece{}, false, err
@@ -215,7 +216,8 @@ func (c *cursor) lost(err error) error {
 		return err
 	}
 	c.again = true
-	c.options.Logger.Info("a reader was lost, and is opened again", "bucket", subject(c.table, c.src.Bucket()), "offset", c.next, "error", err)
+	c.options.Metrics.ReadersLost.Inc()
+	c.options.Logger.Info("a reader was lost, and is opened again", "bucket", subject(c.table, c.src.Bucket()), "offset", int64(c.next), "err", err)
 	return nil
 }
 

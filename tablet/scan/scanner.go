@@ -182,7 +182,23 @@ func (s *Scanner) chunk(ctx context.Context, c *cursor, pieces []piece) (Chunk, 
 		Batch:         batch,
 	}
 	s.left -= chunk.Rows()
+	s.count(&chunk, len(pieces), now)
 	return chunk, nil
+}
+
+// count tells the metrics of a chunk that was made of so many stored batches.
+func (s *Scanner) count(chunk *Chunk, batches int, now Offsets) {
+	m := s.options.Metrics
+	if batches > 1 {
+		m.BatchesMerged.Add(float64(batches))
+	}
+	if !s.spec.Follow {
+		return
+	}
+	m.FollowLag.Observe(float64(now.HighWatermark - chunk.Until))
+	if chunk.Until == now.HighWatermark && !now.Shown.IsZero() {
+		m.FollowDelay.Observe(s.options.Now().Sub(now.Shown).Seconds())
+	}
 }
 
 // idle makes a chunk without rows, for the buckets in turn.

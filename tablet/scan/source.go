@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
@@ -31,6 +32,7 @@ type Source interface {
 type Offsets struct {
 	Start         quiver.Offset
 	HighWatermark quiver.Offset
+	Shown         time.Time // when the high watermark came to where it is; zero: before the log was opened
 }
 
 // Reader gives stored batches in offset order, each with its stored header and with one reference for the caller.

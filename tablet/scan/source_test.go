@@ -137,7 +137,7 @@ func (b *bucket) Bucket() int32 { return b.number }
 func (b *bucket) Offsets(context.Context) (Offsets, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Offsets{b.start, b.high}, b.gone
+	return Offsets{Start: b.start, HighWatermark: b.high}, b.gone
 }
 
 func (b *bucket) End(context.Context) (quiver.Offset, error) { return b.end(), b.gone }

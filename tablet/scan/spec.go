@@ -38,6 +38,8 @@ type Options struct {
 	Timer func(d time.Duration) (fired <-chan time.Time, stop func())
 	// Logger hears of readers that were lost and opened again. nil: nobody does.
 	Logger *slog.Logger
+	// Metrics are those of the instance. nil: nobody sees them.
+	Metrics *Metrics
 }
 
 func (o Options) withDefaults() Options {
@@ -52,6 +54,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
 	}
 	return o
 }
