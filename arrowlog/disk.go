@@ -43,7 +43,8 @@ type Disk struct {
 
 	mu      sync.Mutex
 	slots   map[quiver.BucketID]*slot
-	removed map[quiver.TableID]struct{} // tables that were dropped: no call that comes late makes a log of theirs again
+	removed map[quiver.TableID]struct{}      // tables that were dropped: no call that comes late makes a log of theirs again
+	cut     map[quiver.PartitionRef]struct{} // partitions that were dropped, likewise
 	closed  bool
 
 	// What Maintain has to look at: logs that wrote since the last checkpoint, and logs whose last segment may have to
@@ -80,6 +81,7 @@ func OpenDisk(fsys fs.FS, dir string, o Options) (*Disk, error) {
 		indexes: newIndexCache(o.IndexBytes),
 		slots:   map[quiver.BucketID]*slot{},
 		removed: map[quiver.TableID]struct{}{},
+		cut:     map[quiver.PartitionRef]struct{}{},
 		tended:  map[*Log]struct{}{},
 
 		durableDirs: map[string]struct{}{},
@@ -173,11 +175,13 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 	return l, nil
 }
 
-// slot gives the bucket's slot, nil once the disk is closed or the table was removed.
+// slot gives the bucket's slot, nil once the disk is closed or the table or partition was removed.
 func (d *Disk) slot(id quiver.BucketID) *slot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, gone := d.removed[id.Table]; gone || d.closed {
+	_, removed := d.removed[id.Table]
+	_, cut := d.cut[quiver.PartitionRef{Table: id.Table, Partition: id.Partition}]
+	if removed || cut || d.closed {
 		return nil
 	}
 	s := d.slots[id]

@@ -440,5 +440,8 @@ func errClosed(id quiver.BucketID) error {
 }
 
 func errRemoved(id quiver.BucketID) error {
+	if id.Partition != 0 {
+		return quiver.Errorf(quiver.PartitionNotFound, "the partition was dropped, or its table").On(subject(id))
+	}
 	return quiver.Errorf(quiver.TableNotFound, "the table was dropped").On(subject(id))
 }

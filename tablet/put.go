@@ -142,7 +142,7 @@ func (t *Tablet) explain(err error) error {
 	if err == nil || !errors.As(err, &e) {
 		return err
 	}
-	if gone := t.table.gone.Load(); gone != nil && e.Reason != gone.Reason {
+	if gone := t.gone(); gone != nil && e.Reason != gone.Reason {
 		return gone.WithOutcome(e.Outcome).Because(err)
 	}
 	return e.On(t.subject())

@@ -68,7 +68,7 @@ type reader struct {
 }
 
 func (r *reader) Next() (*record.Batch, error) {
-	if gone := r.tablet.table.gone.Load(); gone != nil {
+	if gone := r.tablet.gone(); gone != nil {
 		return nil, gone
 	}
 	b, err := r.log.Next()

@@ -10,9 +10,13 @@ import (
 // Repeating it changes nothing, one older than the newest is ignored, and so is every epoch that is lower than one
 // already heard of.
 //
-// When it returns, no batch of a writer's older epoch can be staged anywhere, nor any batch in a table that is gone,
-// and their waiting readers and writers have been woken to learn so. It opens no log and asks nothing of the
-// coordinator. The data of dropped tables is removed before it returns, or, where that fails, by Run.
+// When it returns, no batch of a writer's older epoch can be staged anywhere, nor any batch in a table or partition
+// that is gone, and their waiting readers and writers have been woken to learn so. It opens no log and asks nothing of
+// the coordinator. The data of dropped tables and partitions is removed before it returns, or, where that fails, by
+// Run.
+//
+// It looks at every table and assignment, and does no more for those that are as they were: it is called for every
+// change of the metadata, and there may be 100,000 of them.
 func (s *Server) Reconcile(ctx context.Context, d quiver.Desired) error {
 	s.reconciling.Lock()
 	defer s.reconciling.Unlock()
@@ -26,109 +30,222 @@ func (s *Server) Reconcile(ctx context.Context, d quiver.Desired) error {
 		return nil
 	}
 	s.writers.replace(d.Writers, d.NextWriter)
-	s.bury(d)
-	s.learn(d)
+	changes := s.changes(d)
+	s.bury(d, changes)
+	s.learn(d, changes)
 	s.removeDropped()
 	return nil
 }
 
-// learn takes over tables and assignments.
-func (s *Server) learn(d quiver.Desired) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.version = d.Version
+// change is a table that is not as it was: new, or altered, or with other partitions.
+type change struct {
+	meta    *quiver.Table
+	table   *table // nil: it is new
+	added   []quiver.Partition
+	removed []quiver.Partition
+}
+
+// changes compares the tables with those that are served. Only Reconcile changes them, so what it finds stays true.
+func (s *Server) changes(d quiver.Desired) (changes []change) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	for _, meta := range d.Tables {
 		if _, dropped := s.dropped[meta.ID]; dropped {
 			continue
 		}
-		if t := s.tables[meta.ID]; t != nil {
-			t.meta.Store(meta)
-		} else {
-			s.tables[meta.ID] = newTable(meta)
-		}
-	}
-	for _, a := range d.Assignments {
-		t := s.tables[a.Bucket.Table]
-		if t == nil || a.Bucket.Partition != 0 || a.Bucket.Bucket < 0 || int(a.Bucket.Bucket) >= len(t.epochs) {
+		t := s.tables[meta.ID]
+		if t == nil {
+			changes = append(changes, change{meta: meta})
 			continue
 		}
-		raise(&t.epochs[a.Bucket.Bucket], a.Epoch)
+		if old := t.meta.Load(); old != meta {
+			c := change{meta: meta, table: t}
+			c.added, c.removed = differ(old.Partitions, meta.Partitions)
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
+// learn takes over tables, partitions and assignments.
+func (s *Server) learn(d quiver.Desired, changes []change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version = d.Version
+	for _, c := range changes {
+		if c.table == nil {
+			s.tables[c.meta.ID] = newTable(c.meta)
+			continue
+		}
+		c.table.meta.Store(c.meta)
+		for _, p := range c.added {
+			c.table.add(p)
+		}
+		if len(c.added)+len(c.removed) > 0 {
+			s.tellLocked(c.meta.ID)
+		}
+	}
+	s.assignLocked(d.Assignments)
+}
+
+// assignLocked takes over assignments, those of one partition at a time. The caller holds mu.
+func (s *Server) assignLocked(assignments []quiver.Assignment) {
+	for len(assignments) > 0 {
+		first, n := assignments[0].Bucket, 1
+		for n < len(assignments) && assignments[n].Bucket.Table == first.Table && assignments[n].Bucket.Partition == first.Partition {
+			n++
+		}
+		if _, p, _ := s.findLocked(first); p != nil {
+			p.assign(assignments[:n])
+		}
+		assignments = assignments[n:]
 	}
 }
 
-// bury ends the service of tables that are dropped, or absent.
-func (s *Server) bury(d quiver.Desired) {
-	present := make(map[quiver.TableID]bool, len(d.Tables))
-	for _, meta := range d.Tables {
-		present[meta.ID] = true
-	}
-	buried := make(map[*table]*quiver.Error)
+// buried is what is not served any more, with the reason.
+type buried struct {
+	tables     map[*table]*quiver.Error
+	partitions map[*partition]*quiver.Error
+}
+
+// bury ends the service of tables and partitions that are dropped, or absent.
+func (s *Server) bury(d quiver.Desired, changes []change) {
+	b := buried{tables: make(map[*table]*quiver.Error), partitions: make(map[*partition]*quiver.Error)}
 	s.mu.Lock()
+	s.buryTablesLocked(d, b)
+	s.buryPartitionsLocked(d, changes, b)
+	s.mu.Unlock()
+	if len(b.tables)+len(b.partitions) == 0 {
+		return
+	}
+	s.writers.mu.Lock() // whoever is staging has staged; the next one sees that the bucket is gone
+	for t, why := range b.tables {
+		t.gone.Store(why)
+	}
+	for p, why := range b.partitions {
+		p.gone.Store(why)
+	}
+	s.writers.mu.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for t := range b.tables {
+		t.wake()
+		s.tellLocked(t.meta.Load().ID)
+	}
+	for p := range b.partitions {
+		p.wake()
+	}
+}
+
+func (s *Server) buryTablesLocked(d quiver.Desired, b buried) {
+	present := make(map[quiver.TableID]struct{}, len(d.Tables))
+	for _, meta := range d.Tables {
+		present[meta.ID] = struct{}{}
+	}
 	for _, id := range d.Dropped {
 		if _, known := s.dropped[id]; !known {
 			s.dropped[id] = false
 		}
 		if t := s.tables[id]; t != nil {
-			buried[t] = quiver.Errorf(quiver.TableNotFound, "the table was dropped").On("table " + t.meta.Load().Path())
+			b.tables[t] = quiver.Errorf(quiver.TableNotFound, "the table was dropped").On("table " + t.meta.Load().Path())
 		}
 		delete(s.tables, id)
 	}
 	for id, t := range s.tables {
-		if !present[id] {
-			buried[t] = quiver.Errorf(quiver.LeaderNotAvailable, "the table is not served here any more").
+		if _, ok := present[id]; !ok {
+			b.tables[t] = quiver.Errorf(quiver.LeaderNotAvailable, "the table is not served here any more").
 				On("table " + t.meta.Load().Path()).Advise("send it again")
 			delete(s.tables, id)
 		}
 	}
-	s.mu.Unlock()
-	if len(buried) == 0 {
-		return
+}
+
+func (s *Server) buryPartitionsLocked(d quiver.Desired, changes []change, b buried) {
+	for _, ref := range d.DroppedPartitions {
+		if _, known := s.cut[ref]; !known {
+			s.cut[ref] = false
+		}
 	}
-	s.writers.mu.Lock() // whoever is staging has staged; the next one sees that the table is gone
-	for t, why := range buried {
-		t.gone.Store(why)
-	}
-	s.writers.mu.Unlock()
-	for t := range buried {
-		t.wake()
+	for _, c := range changes {
+		for _, removed := range c.removed {
+			p := c.table.partitions[removed.ID]
+			delete(c.table.partitions, removed.ID)
+			if _, dropped := s.cut[quiver.PartitionRef{Table: c.meta.ID, Partition: removed.ID}]; dropped {
+				b.partitions[p] = quiver.Errorf(quiver.PartitionNotFound, "the partition was dropped").On(p.subject())
+			} else {
+				b.partitions[p] = quiver.Errorf(quiver.LeaderNotAvailable, "the partition is not served here any more").
+					On(p.subject()).Advise("send it again")
+			}
+		}
 	}
 }
 
-// removeDropped removes the data of dropped tables that is still there.
+// removeDropped removes the data of dropped tables and partitions that is still there.
 func (s *Server) removeDropped() {
 	s.mu.RLock()
-	var due []quiver.TableID
+	var tables []quiver.TableID
 	for id, removed := range s.dropped {
 		if !removed {
-			due = append(due, id)
+			tables = append(tables, id)
+		}
+	}
+	var partitions []quiver.PartitionRef
+	for ref, removed := range s.cut {
+		if !removed {
+			partitions = append(partitions, ref)
 		}
 	}
 	s.mu.RUnlock()
-	for _, id := range due {
+	for _, id := range tables {
 		if err := s.disk.RemoveTable(id); err != nil {
 			s.options.Logger.Error("remove a dropped table, to be tried again", "table", id, "err", err)
 			continue
 		}
 		s.mu.Lock()
 		s.dropped[id] = true
-		for t := range s.opened {
-			if t.id.Table == id {
-				delete(s.opened, t)
-			}
+		s.mu.Unlock()
+	}
+	if len(partitions) > 0 {
+		removed, err := s.disk.RemovePartitions(partitions)
+		if err != nil {
+			s.options.Logger.Error("remove dropped partitions, to be tried again", "partitions", len(partitions)-len(removed), "error", err)
+		}
+		s.mu.Lock()
+		for _, ref := range removed {
+			s.cut[ref] = true
 		}
 		s.mu.Unlock()
 	}
+	if len(tables)+len(partitions) > 0 {
+		s.forgetRemoved()
+	}
 }
 
-// removeAgain is for a log that was opened while its table was dropped: the removal may not have seen it.
-func (s *Server) removeAgain(id quiver.TableID) {
+// forgetRemoved takes the tablets whose data was removed off the list of those with an open log.
+func (s *Server) forgetRemoved() {
 	s.mu.Lock()
-	_, dropped := s.dropped[id]
+	defer s.mu.Unlock()
+	for t := range s.opened {
+		if s.dropped[t.id.Table] || s.cut[quiver.PartitionRef{Table: t.id.Table, Partition: t.id.Partition}] {
+			delete(s.opened, t)
+		}
+	}
+}
+
+// removeAgain is for a log that was opened while its table or partition was dropped: the removal may not have seen it.
+func (s *Server) removeAgain(id quiver.BucketID) {
+	ref := quiver.PartitionRef{Table: id.Table, Partition: id.Partition}
+	s.mu.Lock()
+	_, dropped := s.dropped[id.Table]
 	if dropped {
-		s.dropped[id] = false
+		s.dropped[id.Table] = false
+	}
+	_, cut := s.cut[ref]
+	if cut {
+		s.cut[ref] = false
 	}
 	s.mu.Unlock()
-	if dropped {
+	if dropped || cut {
 		s.removeDropped()
 	}
 }
@@ -138,4 +255,11 @@ func (s *Server) Removed(id quiver.TableID) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.dropped[id]
+}
+
+// PartitionRemoved tells whether a dropped partition's data is gone here, so that its tombstone may go.
+func (s *Server) PartitionRemoved(ref quiver.PartitionRef) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.cut[ref]
 }

@@ -26,28 +26,10 @@ type Server struct {
 	mu          sync.RWMutex
 	version     int64
 	tables      map[quiver.TableID]*table
-	dropped     map[quiver.TableID]bool   // tombstones; true once the data is removed
-	opened      map[*Tablet]quiver.Offset // tablets with an open log, and how far their log was staged a second ago
-}
-
-// table is one table's buckets here.
-type table struct {
-	meta    atomic.Pointer[quiver.Table] // the newest
-	gone    atomic.Pointer[quiver.Error] // why it is not served any more; set once, under writers.mu
-	epochs  []atomic.Int32               // of the assignment of each bucket, -1: none
-	tablets []atomic.Pointer[Tablet]     // nil until first asked for
-}
-
-func newTable(meta *quiver.Table) *table {
-	t := &table{
-		epochs:  make([]atomic.Int32, meta.Buckets),
-		tablets: make([]atomic.Pointer[Tablet], meta.Buckets),
-	}
-	for i := range t.epochs {
-		t.epochs[i].Store(-1)
-	}
-	t.meta.Store(meta)
-	return t
+	dropped     map[quiver.TableID]bool      // tombstones; true once the data is removed
+	cut         map[quiver.PartitionRef]bool // tombstones of partitions, likewise
+	opened      map[*Tablet]quiver.Offset    // tablets with an open log, and how far their log was staged a second ago
+	watches     map[quiver.TableID]map[*watch]struct{}
 }
 
 // New makes a server that serves nothing until the first Reconcile. The disk stays the caller's, to be closed after
@@ -59,51 +41,105 @@ func New(disk *arrowlog.Disk, o Options) *Server {
 		version: -1,
 		tables:  make(map[quiver.TableID]*table),
 		dropped: make(map[quiver.TableID]bool),
+		cut:     make(map[quiver.PartitionRef]bool),
 		opened:  make(map[*Tablet]quiver.Offset),
+		watches: make(map[quiver.TableID]map[*watch]struct{}),
 	}
 }
 
-// Tablet gives the tablet of a bucket. It opens nothing.
+// Table is a table as it was last heard of. The error is TABLE_NOT_FOUND.
+func (s *Server) Table(id quiver.TableID) (*quiver.Table, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t := s.tables[id]
+	if t == nil {
+		return nil, s.tableNotFound(id)
+	}
+	return t.meta.Load(), nil
+}
+
+// Tablet gives the tablet of a bucket. It opens nothing. The error is TABLE_NOT_FOUND, PARTITION_NOT_FOUND or
+// BUCKET_NOT_FOUND.
 func (s *Server) Tablet(id quiver.BucketID) (*Tablet, error) {
 	s.mu.RLock()
-	t := s.tables[id.Table]
+	t, p, tablet := s.findLocked(id)
 	s.mu.RUnlock()
-	if t == nil {
+	switch {
+	case tablet != nil:
+		return tablet, nil
+	case t == nil:
 		return nil, s.tableNotFound(id.Table)
-	}
-	if id.Partition != 0 {
-		return nil, quiver.Errorf(quiver.PartitionNotFound, "there is no partition %d", id.Partition).On("table " + t.meta.Load().Path())
-	}
-	if id.Bucket < 0 || int(id.Bucket) >= len(t.tablets) {
-		return nil, quiver.Errorf(quiver.BucketNotFound, "there is no bucket %d, the table has %d", id.Bucket, len(t.tablets)).
+	case p == nil:
+		return nil, t.partitionNotFound(id.Partition)
+	case id.Bucket < 0 || id.Bucket >= t.meta.Load().Buckets:
+		return nil, quiver.Errorf(quiver.BucketNotFound, "there is no bucket %d, the table has %d", id.Bucket, t.meta.Load().Buckets).
 			On("table " + t.meta.Load().Path()).Advise("see table.describe")
 	}
-	slot := &t.tablets[id.Bucket]
-	if tablet := slot.Load(); tablet != nil {
-		return tablet, nil
+	return s.makeTablet(p, id), nil
+}
+
+// findLocked looks for a bucket; what there is not is nil. The caller holds mu.
+func (s *Server) findLocked(id quiver.BucketID) (*table, *partition, *Tablet) {
+	t := s.tables[id.Table]
+	if t == nil {
+		return nil, nil, nil
 	}
-	slot.CompareAndSwap(nil, newTablet(s, t, id))
-	return slot.Load(), nil
+	p := t.partitions[id.Partition]
+	if p == nil {
+		return t, nil, nil
+	}
+	return t, p, p.tablets[id.Bucket]
+}
+
+// makeTablet makes the tablet of a bucket that was never asked for, unless somebody was faster. That of a partition
+// that has gone meanwhile says so at its first use.
+func (s *Server) makeTablet(p *partition, id quiver.BucketID) *Tablet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if tablet := p.tablets[id.Bucket]; tablet != nil {
+		return tablet
+	}
+	if p.tablets == nil {
+		p.tablets = make(map[int32]*Tablet)
+	}
+	tablet := newTablet(s, p, id)
+	p.tablets[id.Bucket] = tablet
+	return tablet
+}
+
+func (t *table) partitionNotFound(id quiver.PartitionID) error {
+	on := "table " + t.meta.Load().Path()
+	if !t.meta.Load().Partitioned() {
+		return quiver.Errorf(quiver.PartitionNotFound, "there is no partition %d, the table has none", id).On(on)
+	}
+	return quiver.Errorf(quiver.PartitionNotFound, "there is no partition with id %d; it may have been dropped", id).
+		On(on).Advise("see partition.list")
 }
 
 func (s *Server) tableNotFound(id quiver.TableID) error {
 	return quiver.Errorf(quiver.TableNotFound, "table %d is not served here; it may have been dropped", id)
 }
 
-// Sources are buckets of a table, all of them if none is named, as scan reads them.
+// Sources are buckets of a table as scan reads them, those of all partitions: all of them if none is named.
 func (s *Server) Sources(t *quiver.Table, buckets ...int32) ([]scan.Source, error) {
 	if len(buckets) == 0 {
 		for b := range t.Buckets {
 			buckets = append(buckets, b)
 		}
 	}
-	sources := make([]scan.Source, 0, len(buckets))
-	for _, b := range buckets {
-		tablet, err := s.Tablet(quiver.BucketID{Table: t.ID, Bucket: b})
-		if err != nil {
-			return nil, err
+	partitions := t.Partitions
+	if !t.Partitioned() {
+		partitions = []quiver.Partition{{}}
+	}
+	sources := make([]scan.Source, 0, len(partitions)*len(buckets))
+	for _, p := range partitions {
+		for _, b := range buckets {
+			tablet, err := s.Tablet(quiver.BucketID{Table: t.ID, Partition: p.ID, Bucket: b})
+			if err != nil {
+				return nil, err
+			}
+			sources = append(sources, tablet)
 		}
-		sources = append(sources, tablet)
 	}
 	return sources, nil
 }
@@ -170,8 +206,9 @@ func (s *Server) Close() error {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, t := range s.tables {
+	for id, t := range s.tables {
 		t.wake()
+		s.tellLocked(id)
 	}
 	return errors.Join(errs...)
 }
@@ -180,22 +217,4 @@ func (s *Server) openTablets() []*Tablet {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Collect(maps.Keys(s.opened))
-}
-
-// all are the table's tablets that were ever asked for.
-func (t *table) all() []*Tablet {
-	var out []*Tablet
-	for i := range t.tablets {
-		if tablet := t.tablets[i].Load(); tablet != nil {
-			out = append(out, tablet)
-		}
-	}
-	return out
-}
-
-// wake lets everyone who waits for news of the table look again.
-func (t *table) wake() {
-	for _, tablet := range t.all() {
-		tablet.wake()
-	}
 }

@@ -15,9 +15,11 @@ import (
 
 // Tablet is one bucket. All its methods may be called from many goroutines.
 type Tablet struct {
-	server *Server
-	table  *table
-	id     quiver.BucketID
+	server    *Server
+	table     *table
+	partition *partition
+	id        quiver.BucketID
+	epoch     atomic.Int32 // the highest that the coordinator has given for the bucket, -1: none
 
 	leading atomic.Pointer[leadership] // the newest; its log may have failed since
 	opening chan struct{}              // holds a token while the log is opened; guards refused
@@ -51,34 +53,49 @@ type subscription struct {
 	cancel func() // of the log's own subscription; nil without a log
 }
 
-func newTablet(s *Server, t *table, id quiver.BucketID) *Tablet {
-	return &Tablet{
-		server:  s,
-		table:   t,
-		id:      id,
-		opening: make(chan struct{}, 1),
-		replica: replica.New(s.options.Self),
-		readers: make(map[*subscription]struct{}),
+// newTablet makes a tablet. The caller holds Server.mu.
+func newTablet(s *Server, p *partition, id quiver.BucketID) *Tablet {
+	t := &Tablet{
+		server:    s,
+		table:     p.table,
+		partition: p,
+		id:        id,
+		opening:   make(chan struct{}, 1),
+		replica:   replica.New(s.options.Self),
+		readers:   make(map[*subscription]struct{}),
 	}
+	t.epoch.Store(int32(p.epoch(id.Bucket)))
+	return t
 }
 
 // ID is the bucket.
 func (t *Tablet) ID() quiver.BucketID { return t.id }
 
-// Bucket is the bucket's number within its table.
+// Bucket is the bucket's number within its partition.
 func (t *Tablet) Bucket() int32 { return t.id.Bucket }
+
+// PartitionName is the canonical name of the bucket's partition, "" on unpartitioned tables.
+func (t *Tablet) PartitionName() string { return t.partition.name }
 
 // Table is the table as it was last heard of.
 func (t *Tablet) Table() *quiver.Table { return t.table.meta.Load() }
 
 // subject names the bucket in errors.
 func (t *Tablet) subject() string {
-	return fmt.Sprintf("table %s, bucket %d", t.Table().Path(), t.id.Bucket)
+	return fmt.Sprintf("%s, bucket %d", t.partition.subject(), t.id.Bucket)
+}
+
+// gone is why the bucket is not served any more, for ever: its table or its partition went. nil while it is there.
+func (t *Tablet) gone() *quiver.Error {
+	if gone := t.table.gone.Load(); gone != nil {
+		return gone
+	}
+	return t.partition.gone.Load()
 }
 
 // closed is why the tablet serves nothing any more, or nil.
 func (t *Tablet) closed() *quiver.Error {
-	if gone := t.table.gone.Load(); gone != nil {
+	if gone := t.gone(); gone != nil {
 		return gone
 	}
 	if t.server.draining.Load() {
@@ -105,7 +122,7 @@ func (t *Tablet) serves(l *leadership) bool {
 
 // assigned is the highest epoch that the coordinator has given for the bucket, -1 if none.
 func (t *Tablet) assigned() quiver.Epoch {
-	return quiver.Epoch(t.table.epochs[t.id.Bucket].Load())
+	return quiver.Epoch(t.epoch.Load())
 }
 
 // reader gives the leadership to read from. A log that has failed still has what was shown before: it is read until
@@ -149,7 +166,7 @@ func (t *Tablet) open(ctx context.Context) (*leadership, error) {
 	t.refused = nil
 	if gone := t.closed(); gone != nil {
 		// Dropped while it was opened: the removal may have come too early to see this log.
-		t.server.removeAgain(t.id.Table)
+		t.server.removeAgain(t.id)
 		return nil, gone
 	}
 	return l, nil
@@ -191,7 +208,7 @@ func (t *Tablet) nextEpoch(ctx context.Context) (quiver.Epoch, error) {
 	if epoch <= heard {
 		return 0, t.unavailable(fmt.Sprintf("the coordinator gave epoch %d after %d", epoch, heard), nil)
 	}
-	raise(&t.table.epochs[t.id.Bucket], epoch)
+	t.raise(epoch)
 	return epoch, nil
 }
 
@@ -279,11 +296,11 @@ func (t *Tablet) unavailable(what string, cause error) error {
 	return err
 }
 
-// raise lifts an epoch; a lower one has no effect.
-func raise(at *atomic.Int32, epoch quiver.Epoch) {
+// raise lifts the assigned epoch; a lower one has no effect.
+func (t *Tablet) raise(epoch quiver.Epoch) {
 	for {
-		old := at.Load()
-		if int32(epoch) <= old || at.CompareAndSwap(old, int32(epoch)) {
+		old := t.epoch.Load()
+		if int32(epoch) <= old || t.epoch.CompareAndSwap(old, int32(epoch)) {
 			return
 		}
 	}
