@@ -35,8 +35,6 @@ func (d *Descriptor) AsPut() (*PutCommand, error) {
 	switch {
 	case d.Put != nil:
 		return d.Put, nil
-	case d.Path != nil && d.Path.Partition != "":
-		return nil, notPartitioned(*d.Path, d.Path.Partition)
 	case d.Path != nil:
 		return &PutCommand{Table: *d.Path}, nil
 	default:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/tablet"
 )
 
 // put is one DoPut stream. See the package's doc for its goroutines.
@@ -21,7 +22,7 @@ type put struct {
 	answers *putAnswers
 
 	mu    sync.Mutex
-	acked map[int32]quiver.Sequence // by bucket: the newest sequence that is durable, of a sequenced stream
+	acked map[*tablet.Tablet]quiver.Sequence // the newest sequence that is durable in a bucket, of a sequenced stream
 }
 
 // DoPut takes a stream of batches into one table. It returns nil only when every row is durable.
@@ -35,7 +36,7 @@ func (s *Service) DoPut(stream afl.FlightService_DoPutServer) error {
 		settled: context.WithoutCancel(ctx),
 		queue:   newPutQueue(),
 		answers: newPutAnswers(),
-		acked:   map[int32]quiver.Sequence{},
+		acked:   map[*tablet.Tablet]quiver.Sequence{},
 	}
 	go p.receive()
 	go p.settle()
@@ -63,18 +64,18 @@ func (p *put) settle() {
 		if !ok {
 			break
 		}
-		err := p.wait(&item)
+		stored, err := p.wait(&item)
 		p.service.memory.Release(item.bytes)
-		switch {
-		case failure != nil:
-			if err != nil && quiver.OutcomeOf(err) != quiver.NotDone || err == nil && item.rows > 0 {
-				rest = quiver.Unknown // a flush, or a batch without rows, stores nothing
-			}
-		case err != nil:
-			failure, rest = err, quiver.OutcomeOf(err)
-			p.queue.close(err)
-		default:
+		if failure == nil && err == nil {
 			p.count(&item)
+			continue
+		}
+		if stored {
+			rest = quiver.Unknown
+		}
+		if failure == nil {
+			failure = err
+			p.queue.close(err)
 		}
 	}
 	if failure == nil {
@@ -83,30 +84,40 @@ func (p *put) settle() {
 	p.answers.finish(failure, rest)
 }
 
-// wait blocks until the item is durable and readable. The call's context does not matter: what was staged becomes
+// wait blocks until the item is durable and readable in all its buckets, or is known not to be. An item that failed is
+// stored if any bucket has its part, or may have it. The call's context does not matter: what was staged becomes
 // durable or fails by itself, soon.
-func (p *put) wait(item *staged) error {
-	if item.tablet == nil {
-		return nil
+func (p *put) wait(item *staged) (stored bool, err error) {
+	err = item.failure
+	for _, part := range item.parts() {
+		failure := part.tablet.Wait(p.settled, part.place)
+		if failure == nil || quiver.OutcomeOf(failure) != quiver.NotDone {
+			stored = true
+		}
+		if err == nil {
+			err = failure
+		}
 	}
-	return item.tablet.Wait(p.settled, item.place)
+	return stored, err
 }
 
 // count adds a durable item to the answers.
 func (p *put) count(item *staged) {
-	if item.tablet != nil && item.sequence != quiver.NoSequence {
+	if item.taken > 0 && item.sequence != quiver.NoSequence {
 		p.mu.Lock()
-		p.acked[item.bucket] = item.sequence
+		for _, part := range item.parts() {
+			p.acked[part.tablet] = item.sequence
+		}
 		p.mu.Unlock()
 	}
 	p.answers.add(item)
 }
 
 // isAcked tells whether this stream was told, or is about to be told, that the sequence is durable in the bucket.
-func (p *put) isAcked(bucket int32, sequence quiver.Sequence) bool {
+func (p *put) isAcked(t *tablet.Tablet, sequence quiver.Sequence) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	newest, known := p.acked[bucket]
+	newest, known := p.acked[t]
 	return known && sequence <= newest
 }
 

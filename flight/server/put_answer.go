@@ -57,11 +57,13 @@ func (a *putAnswers) count(item *staged) {
 	if item.sequence != quiver.NoSequence {
 		a.answer.Sequence = item.sequence
 	}
-	if item.place.Duplicate {
+	if item.duplicate() {
 		a.answer.Duplicates++
 	}
-	if item.tablet != nil && (!item.place.Duplicate || item.place.Known) {
-		a.answer.AddRange(flight.Range{Bucket: item.bucket, From: item.place.From, Until: item.place.Until})
+	for _, p := range item.parts() {
+		if !p.place.Duplicate || p.place.Known {
+			a.answer.AddRange(flight.Range{Partition: p.partition, Bucket: p.bucket, From: p.place.From, Until: p.place.Until})
+		}
 	}
 	a.fresh = true
 }

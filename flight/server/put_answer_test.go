@@ -14,10 +14,9 @@ import (
 
 // durable is an item of so many rows that became durable at an offset of bucket 0.
 func durable(at quiver.Offset, rows int64) *staged {
-	return &staged{
-		rows: rows, sequence: quiver.NoSequence, tablet: new(tablet.Tablet),
-		place: tablet.Staged{Staged: arrowlog.Staged{From: at, Until: at + quiver.Offset(rows), Known: true}},
-	}
+	item := &staged{rows: rows, sequence: quiver.NoSequence}
+	item.add(part{place: tablet.Staged{Staged: arrowlog.Staged{From: at, Until: at + quiver.Offset(rows), Known: true}}}, 1)
+	return item
 }
 
 func nextAnswer(t *testing.T, a *putAnswers) string {
@@ -38,7 +37,7 @@ func TestWaitingAnswersAreMerged(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	repeat := durable(0, 10)
-	repeat.place.Duplicate = true
+	repeat.first[0].place.Duplicate = true
 	a.add(repeat)
 	want = `{"batches":3,"rows":25,"ranges":[{"partition":null,"bucket":0,"from":0,"until":10}],"duplicates":1,"flush":null}`
 	if got := nextAnswer(t, a); got != want {

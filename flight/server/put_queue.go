@@ -4,18 +4,50 @@ import (
 	"sync"
 
 	"github.com/quiverlog/quiver"
-	"github.com/quiverlog/quiver/tablet"
 )
 
 // staged is one batch of a put that was staged, or one flush, on its way to its acknowledgement.
 type staged struct {
 	rows     int64           // as put
 	sequence quiver.Sequence // NoSequence if the stream is not sequenced
-	tablet   *tablet.Tablet  // nil: no row reached a bucket (a batch without rows, a flush)
-	bucket   int32
-	place    tablet.Staged // where the rows lie
-	bytes    int64         // taken from the memory budget until this is settled
-	flush    []byte        // the JSON value to echo; nil: this is a batch
+	first    [1]part         // of the buckets that took it, where there is one
+	many     []part          // or all of them, where there are more
+	taken    int             // how many buckets took it; 0: a batch without rows, a flush
+	failure  error           // a bucket refused its part; nothing behind it was staged
+	bytes    int64           // taken from the memory budget until this is settled
+	flush    []byte          // the JSON value to echo; nil: this is a batch
+}
+
+// add notes what a bucket took; there are at most so many of them.
+func (s *staged) add(p part, most int) {
+	switch {
+	case most == 1:
+		s.first[0] = p
+	case s.many == nil:
+		s.many = make([]part, 0, most)
+		fallthrough
+	default:
+		s.many = append(s.many, p)
+	}
+	s.taken++
+}
+
+// parts are what the buckets took.
+func (s *staged) parts() []part {
+	if s.many != nil {
+		return s.many
+	}
+	return s.first[:s.taken]
+}
+
+// duplicate tells that every bucket had its part already.
+func (s *staged) duplicate() bool {
+	for i := range s.parts() {
+		if !s.parts()[i].place.Duplicate {
+			return false
+		}
+	}
+	return s.taken > 0
 }
 
 // putQueue hands staged batches from the goroutine that receives to the one that settles, in order.
@@ -36,7 +68,7 @@ func newPutQueue() *putQueue {
 	return q
 }
 
-// push runs stage, unless the queue is closed, and queues what it staged. It tells whether it was run.
+// push runs stage, unless the queue is closed, and queues what it staged, be it in part. It tells whether it was run.
 func (q *putQueue) push(stage func() (staged, error)) (ran bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -44,7 +76,7 @@ func (q *putQueue) push(stage func() (staged, error)) (ran bool, err error) {
 		return false, nil
 	}
 	item, err := stage()
-	if err == nil {
+	if err == nil || item.taken > 0 {
 		q.items = append(q.items, item)
 		q.news.Signal()
 	}

@@ -16,7 +16,7 @@ import (
 // receive takes the stream's messages until its end, then reads on and throws away what comes, so that a client
 // whose stream failed is not stalled before the handler can tell it.
 func (p *put) receive() {
-	r := receiver{put: p, previous: map[int32]quiver.Sequence{}}
+	r := receiver{put: p, previous: map[*tablet.Tablet]quiver.Sequence{}}
 	r.in.Admit = r.admit
 	p.queue.close(r.run())
 	r.close()
@@ -47,7 +47,10 @@ type receiver struct {
 	table        *quiver.Table
 	input        *record.Input
 	route        router
-	previous     map[int32]quiver.Sequence // by bucket: the sequence this stream sent there last
+	divider      *record.Divider                    // nil: all rows of a batch go where the router says
+	single       [1]load                            // of a batch that goes to one bucket
+	within       string                             // the partition that all rows must lie in; "": any
+	previous     map[*tablet.Tablet]quiver.Sequence // the sequence this stream sent to a bucket last
 }
 
 // run receives until the stream ends or fails.
@@ -121,7 +124,8 @@ func parsePut(raw []byte) (*flight.PutCommand, error) {
 
 // mayCreate tells whether a table that is not there may be created by this stream.
 func (r *receiver) mayCreate(err error) bool {
-	return quiver.ReasonOf(err) == quiver.TableNotFound && r.service.options.CreateTables && r.command.TableID == nil
+	return quiver.ReasonOf(err) == quiver.TableNotFound && r.service.options.CreateTables && r.command.TableID == nil &&
+		r.command.Table.Partition == "" // a table that is made by a batch has no partitions
 }
 
 // openTable makes the gate between the client's schema and the table's.
@@ -130,17 +134,45 @@ func (r *receiver) openTable() error {
 	if err != nil {
 		return err
 	}
+	schema, err := r.enter()
+	if err != nil {
+		return err
+	}
 	err = r.untrusted(func() (err error) {
 		limits := r.service.limits
 		limits.Admit = func(bytes int64) error { return r.service.decoding.admit(r.ctx, &r.grant, bytes) }
-		r.input, err = record.NewInput(r.client, r.dictionaries, r.table.Schema, layout, limits)
+		r.input, err = record.NewInput(r.client, r.dictionaries, schema, layout, limits)
 		return err
 	})
 	if err != nil {
 		return r.about(err)
 	}
+	if r.table.Partitioned() || len(r.table.BucketKey) > 0 && r.table.Buckets > 1 {
+		if r.divider, err = record.NewDivider(r.table, layout); err != nil {
+			return err
+		}
+	}
 	r.route, err = newRouter(&r.service.streams, r.table, r.command)
 	return err
+}
+
+// enter gives the schema that a stream's columns are matched with: the table's, but in a put to one partition the
+// partition columns have its values where the client does not send them.
+func (r *receiver) enter() (*quiver.Schema, error) {
+	name := r.command.Table.Partition
+	if name == "" {
+		return r.table.Schema, nil
+	}
+	canonical, values, err := parsePartition(r.table, name)
+	if err != nil {
+		return nil, err
+	}
+	r.within = canonical
+	defaults := make(map[quiver.ColumnID]any, len(values))
+	for i, id := range r.table.PartitionBy {
+		defaults[id] = values[i]
+	}
+	return r.table.Schema.WithDefaults(defaults), nil
 }
 
 // createTable makes the table as the first batch's schema describes it. Another stream may have been faster.
@@ -236,71 +268,6 @@ func (r *receiver) untrusted(read func() error) (err error) {
 		}
 	}()
 	return read()
-}
-
-// sealFrom is the size from which a batch is stored as it is. Its checksums are computed here, while the bucket's disk
-// is busy with what came before; smaller ones are merged first.
-const sealFrom = 64 << 10
-
-// stage gives a batch with rows to its bucket.
-func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
-	bucket, err := r.route.bucket(order, int64(batch.Size()))
-	if err != nil {
-		return err
-	}
-	tablet, err := r.service.tablets.Tablet(quiver.BucketID{Table: r.table.ID, Bucket: bucket})
-	if err != nil {
-		return err
-	}
-	unit, err := batch.Split(storedBytes)
-	if err != nil {
-		return err
-	}
-	for _, piece := range unit {
-		if piece.Size() >= sealFrom {
-			piece.Seal()
-		}
-	}
-	origin := r.origin(batch, order, bucket)
-	item := staged{rows: int64(batch.Rows()), sequence: order.Sequence, tablet: tablet, bucket: bucket, bytes: r.charged}
-	ran, err := r.queue.push(func() (_ staged, err error) {
-		item.place, err = tablet.Put(r.ctx, unit, origin)
-		return item, err
-	})
-	if !ran {
-		release(unit)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	r.charged = 0 // the settler gives it back
-	if r.grant.large {
-		_ = tablet.Wait(r.ctx, item.place) // until its memory is free; the settler asks what became of it
-	}
-	if order.Sequence != quiver.NoSequence {
-		r.previous[bucket] = order.Sequence
-	}
-	return nil
-}
-
-// origin says where a batch comes from, for the rules of repeats and order.
-func (r *receiver) origin(batch *record.Batch, order flight.BatchOrder, bucket int32) tablet.Origin {
-	origin := tablet.Origin{
-		Writer: order.Writer, WriterEpoch: order.Epoch, Sequence: order.Sequence, Previous: quiver.NoSequence,
-		ExpectOffset: order.ExpectOffset, Rows: int64(batch.Rows()),
-	}
-	if previous, known := r.previous[bucket]; known {
-		origin.Previous = previous
-		origin.PreviousAcked = r.isAcked(bucket, previous)
-	}
-	return origin
-}
-
-func release(unit []*record.Batch) {
-	for _, piece := range unit {
-		piece.Release()
-	}
 }
 
 // messageCost is what a batch takes beside its body until it is settled, about: one-row batches must not come to many
