@@ -118,3 +118,25 @@ func countFields(f arrow.Field) int {
 	}
 	return n
 }
+
+// SchemaFromStored makes the schema of what a segment has: its fields bear their ids. It knows no defaults, since
+// stored rows need none, and its last column is the highest in it. The error is INTERNAL: the fields have no ids, or
+// no table can have them.
+func SchemaFromStored(id SchemaID, stored *arrow.Schema) (*Schema, error) {
+	var ids []ColumnID
+	last := ColumnID(0)
+	for _, f := range stored.Fields() {
+		ids = appendIDs(ids, f)
+	}
+	for _, id := range ids {
+		last = max(last, id)
+	}
+	plain, err := normalizeSchema(stored)
+	if err == nil {
+		err = checkIDs(plain, ids, last)
+	}
+	if err != nil {
+		return nil, Errorf(Internal, "schema %d of stored rows cannot be read: %s", id, detailOf(err)).Because(err)
+	}
+	return newSchema(id, plain, nil, &idGiver{given: ids, last: last})
+}

@@ -58,18 +58,21 @@ func (s TableSpec) Table(id TableID, created int64) (*Table, error) {
 	if err := s.checkShape(); err != nil {
 		return nil, err
 	}
-	options, err := ParseOptions(s.Options)
-	if err != nil {
-		return nil, err
-	}
 	schema, err := NewSchema(1, s.Schema, s.Defaults)
 	if err != nil {
 		return nil, err
 	}
-	return &Table{
+	t := &Table{
 		ID: id, Database: s.Database, Name: s.Name, Schema: schema, Buckets: max(s.Buckets, 1),
-		Options: options, Comment: s.Comment, Created: created,
-	}, nil
+		Comment: s.Comment, Created: created,
+	}
+	if err := t.setKeys(s.BucketKey, s.PartitionBy); err != nil {
+		return nil, err
+	}
+	if t.Options, err = t.parseOptions(s.Options); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // checkShape checks everything but names, columns and options.
@@ -79,16 +82,17 @@ func (s TableSpec) checkShape() error {
 		return Errorf(BadCommand, "a table needs a schema")
 	case len(s.PrimaryKey) > 0:
 		return Errorf(BadCommand, "primary_key: this version makes log tables only")
-	case len(s.BucketKey) > 0:
-		return Errorf(BadCommand, "bucket_key: this version makes tables without a bucket key only")
-	case len(s.PartitionBy) > 0:
-		return Errorf(BadCommand, "partition_by: this version makes unpartitioned tables only")
 	case s.Buckets < 0 || s.Buckets > MaxBuckets:
 		return Errorf(BadCommand, "buckets: %d does not lie between 1 and %d", s.Buckets, MaxBuckets)
 	case len(s.Comment) > maxComment:
 		return Errorf(BadCommand, "comment: it has %d bytes, at most %d are taken", len(s.Comment), maxComment)
 	}
 	return nil
+}
+
+// parseOptions reads options and checks them against the table's keys and columns; all faults are named in one error.
+func (t *Table) parseOptions(set map[string]string) (Options, error) {
+	return ParseOptions(set)
 }
 
 // ColumnSpec is one column as JSON has it: {"name":"id","type":"int64","nullable":false,"default":0}.

@@ -2,6 +2,7 @@ package quiver
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -27,12 +28,15 @@ func TestTableSpec(t *testing.T) {
 		reason Reason
 		text   string
 	}{
-		"database":   {func(s *TableSpec) { s.Database = "a b" }, BadName, "database name"},
-		"table":      {func(s *TableSpec) { s.Name = "" }, BadName, "table name"},
-		"no schema":  {func(s *TableSpec) { s.Schema = nil }, BadCommand, "a table needs a schema"},
-		"key":        {func(s *TableSpec) { s.PrimaryKey = []string{"id"} }, BadCommand, "primary_key"},
-		"bucket key": {func(s *TableSpec) { s.BucketKey = []string{"id"} }, BadCommand, "bucket_key"},
-		"partitions": {func(s *TableSpec) { s.PartitionBy = []string{"id"} }, BadCommand, "partition_by"},
+		"database":  {func(s *TableSpec) { s.Database = "a b" }, BadName, "database name"},
+		"table":     {func(s *TableSpec) { s.Name = "" }, BadName, "table name"},
+		"no schema": {func(s *TableSpec) { s.Schema = nil }, BadCommand, "a table needs a schema"},
+		"key":       {func(s *TableSpec) { s.PrimaryKey = []string{"id"} }, BadCommand, "primary_key"},
+		"bucket key": {func(s *TableSpec) { s.BucketKey = []string{"pricee", "id", "id"} }, BadCommand,
+			`bucket_key: there is no column "pricee", did you mean "price"?; bucket_key: column "id" is there twice`},
+		"partitions": {func(s *TableSpec) { s.PartitionBy = []string{"price"} }, BadCommand, `partition_by: column "price" has type double`},
+		"both":       {func(s *TableSpec) { s.PartitionBy, s.BucketKey = []string{"id"}, []string{"id"} }, BadCommand, "take another column"},
+		"wide key":   {func(s *TableSpec) { s.BucketKey = make([]string, MaxKeyColumns+1) }, BadCommand, "at most 16"},
 		"buckets":    {func(s *TableSpec) { s.Buckets = -1 }, BadCommand, "buckets: -1 does not lie between 1 and 100000"},
 		"many":       {func(s *TableSpec) { s.Buckets = MaxBuckets + 1 }, BadCommand, "buckets"},
 		"comment":    {func(s *TableSpec) { s.Comment = strings.Repeat("x", maxComment+1) }, BadCommand, "comment"},
@@ -47,6 +51,17 @@ func TestTableSpec(t *testing.T) {
 		}
 	}
 	spec := good()
+	spec.Schema = schemaOf(t, "struct<id: int64, dt: date32[day], region: string>")
+	spec.Defaults = nil
+	spec.BucketKey, spec.PartitionBy = []string{"region", "id"}, []string{"dt", "region"}
+	if table, err = spec.Table(1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(table.BucketKey, []ColumnID{3, 1}) || !slices.Equal(table.PartitionBy, []ColumnID{2, 3}) ||
+		!slices.Equal(table.ColumnNames(table.PartitionBy), []string{"dt", "region"}) || !table.Partitioned() {
+		t.Errorf("%+v", table)
+	}
+	spec = good()
 	spec.Buckets = 0
 	if table, err = spec.Table(1, 0); err != nil || table.Buckets != 1 {
 		t.Error(table, err)

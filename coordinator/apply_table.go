@@ -56,15 +56,28 @@ func (c DropTable) apply(s *State) (*change, error) {
 		}
 		return nil, s.noTable(c.Database, c.Name)
 	}
-	ch.remove(idKey(tablePrefix, t.ID))
-	ch.create(idKey(droppedPrefix, t.ID), droppedRecord{
-		Database: t.Database, Name: t.Name, Buckets: t.Buckets, Dropped: c.Now,
-	})
-	for i, _ := findAssignment(s.elected, quiver.BucketID{Table: t.ID}); i < len(s.elected) && s.elected[i].Bucket.Table == t.ID; i++ {
-		ch.remove(electKey(s.elected[i].Bucket))
-	}
+	ch.dropTable(s, t, c.Now)
 	ch.result = Result{Table: t, Changed: true}
 	return ch, nil
+}
+
+// dropTable removes a table with all that belongs to it. Its tombstone stands for its partitions, too, and for those
+// that were dropped before.
+func (c *change) dropTable(s *State, t *quiver.Table, now int64) {
+	c.remove(idKey(tablePrefix, t.ID))
+	c.create(idKey(droppedPrefix, t.ID), droppedRecord{
+		Database: t.Database, Name: t.Name, Buckets: t.Buckets, Dropped: now,
+	})
+	for i, _ := findAssignment(s.elected, quiver.BucketID{Table: t.ID}); i < len(s.elected) && s.elected[i].Bucket.Table == t.ID; i++ {
+		c.remove(electKey(s.elected[i].Bucket))
+	}
+	for _, p := range t.Partitions {
+		c.remove(partitionKey(partitionPrefix, quiver.PartitionRef{Table: t.ID, Partition: p.ID}))
+	}
+	i, _ := findPartitionTombstone(s.droppedPartitions, quiver.PartitionRef{Table: t.ID})
+	for ; i < len(s.droppedPartitions) && s.droppedPartitions[i].Table == t.ID; i++ {
+		c.remove(partitionKey(droppedPartitionPrefix, s.droppedPartitions[i].PartitionRef))
+	}
 }
 
 func (c PurgeTombstone) apply(s *State) (*change, error) {

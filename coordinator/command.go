@@ -35,6 +35,28 @@ type PurgeTombstone struct {
 	Table quiver.TableID
 }
 
+// CreatePartitions makes partitions of a table, named in any form that quiver.Table.ParsePartition takes. All or
+// nothing: one that exists is refused unless IfNotExists is set.
+type CreatePartitions struct {
+	Table       quiver.TableID
+	Names       []string
+	IfNotExists bool
+	Now         int64
+}
+
+// DropPartition removes a partition and leaves a tombstone.
+type DropPartition struct {
+	Table    quiver.TableID
+	Name     string
+	IfExists bool
+	Now      int64
+}
+
+// PurgePartition removes the tombstone of a partition whose data has been deleted. One that is gone is no error.
+type PurgePartition struct {
+	quiver.PartitionRef
+}
+
 // InitWriter grants a writer id, or raises the epoch of one: of the writer that has the name with this principal, or
 // of the one with the id. With neither, a new writer without a name.
 type InitWriter struct {
@@ -52,9 +74,11 @@ type Elect struct {
 // Result is what a command answers. Only the fields of its kind of command are set.
 type Result struct {
 	Table   *quiver.Table      // CreateTable: the new one, or the one that exists; DropTable: the one that was dropped
-	Changed bool               // CreateTable: it was made; DropTable, PurgeTombstone: there was one
+	Changed bool               // creations: it was made; drops and purges: there was one
 	Writer  quiver.WriterGrant // InitWriter
 	Epoch   quiver.Epoch       // StartServer, Elect
+
+	Partitions []quiver.Partition // CreatePartitions: those named, in that order
 }
 
 // Apply decides a command: the transaction that carries it out, and its answer once that is done. The transaction has

@@ -53,6 +53,12 @@ func (s *State) load(key string, value []byte) error {
 			s.elected = append(s.elected, a)
 		}
 		return err
+	case strings.HasPrefix(key, partitionPrefix):
+		p, err := parsePartition(key, value)
+		if err == nil {
+			s.loaded = append(s.loaded, p)
+		}
+		return err
 	}
 	return s.put(key, value)
 }
@@ -74,14 +80,27 @@ func (s *State) complete() error {
 			return damaged(idKey(tablePrefix, t.ID), fmt.Errorf("the next table is to be %d", s.NextTable))
 		}
 	}
+	if err := s.completePartitions(); err != nil {
+		return err
+	}
 	if n := len(s.writers); n > 0 && s.writers[n-1].ID >= s.NextWriter {
 		return damaged(idKey(writerPrefix, s.writers[n-1].ID), fmt.Errorf("the next writer is to be %d", s.NextWriter))
 	}
-	s.assign()
+	s.stale = true
+	s.settle()
 	return nil
 }
 
-// fold applies a transaction that was done, or is about to be, and that Apply made for this state.
+// settle derives what single keys left to be derived. It is done before a state is shown.
+func (s *State) settle() {
+	if s.stale {
+		s.stale = false
+		s.assign()
+	}
+}
+
+// fold applies a transaction that was done, or is about to be, and that Apply made for this state. The state is to be
+// settled afterwards.
 func (s *State) fold(txn *metastore.Txn) error {
 	for _, p := range txn.Puts {
 		if err := s.put(p.Key, p.Value); err != nil {
@@ -112,6 +131,10 @@ func (s *State) put(key string, value []byte) error {
 		return s.putElect(key, value)
 	case writerPrefix:
 		return s.putWriter(key, value)
+	case partitionPrefix:
+		return s.putPartition(key, value)
+	case droppedPartitionPrefix:
+		return s.putDroppedPartition(key, value)
 	}
 	return fmt.Errorf("it is of no known family")
 }
@@ -127,6 +150,10 @@ func (s *State) remove(key string) error {
 		return s.removeElect(key)
 	case writerPrefix:
 		return s.removeWriter(key)
+	case partitionPrefix:
+		return s.removePartition(key)
+	case droppedPartitionPrefix:
+		return s.removeDroppedPartition(key)
 	}
 	return fmt.Errorf("keys of its family are not deleted")
 }
@@ -136,16 +163,20 @@ func (s *State) putHead(value []byte) error {
 	switch {
 	case err != nil:
 		return err
-	case h.Format != format:
-		return fmt.Errorf("its format is %d, this program knows %d", h.Format, format)
-	case h.Base < 1 || h.Base > h.Epoch || h.NextTable < 1 || h.NextWriter < 1:
+	case h.Format < 1 || h.Format > format:
+		return fmt.Errorf("its format is %d, this program knows 1 to %d", h.Format, format)
+	case h.Format == 1 && h.NextPartition == 0:
+		h.NextPartition = 1
+	case h.NextPartition < 1:
 		return fmt.Errorf("its counters are impossible: %s", value)
 	}
-	rebased := h.Base != s.Base
-	s.head = h
-	if rebased {
-		s.assign()
+	if h.Base < 1 || h.Base > h.Epoch || h.NextTable < 1 || h.NextWriter < 1 {
+		return fmt.Errorf("its counters are impossible: %s", value)
 	}
+	if h.Base != s.Base {
+		s.stale = true
+	}
+	s.head = h
 	return nil
 }
 
@@ -178,25 +209,36 @@ func (s *State) putTable(key string, value []byte) error {
 	}
 	i, found := findTable(s.tables, t.ID)
 	if found {
-		return fmt.Errorf("table %d exists", t.ID)
+		t.Partitions = t.RenamePartitions(s.tables[i].Partitions)
 	}
-	s.tables = with(s.tables, i, false, t)
-	i, found = findPath(s.paths, t.Database, t.Name)
-	s.paths = with(s.paths, i, found, t)
-	if s.tables[len(s.tables)-1] == t {
-		s.assignTable(t)
-	} else {
-		s.assign()
+	s.setTable(i, found, t)
+	if !found && i == len(s.tables)-1 && !t.Partitioned() {
+		s.assignPartition(t, 0)
+	} else if !found {
+		s.stale = true
 	}
 	return nil
 }
 
-// assignTable appends the buckets of the newest table.
-func (s *State) assignTable(t *quiver.Table) {
+// setTable puts a table in its place among the tables.
+func (s *State) setTable(i int, replace bool, t *quiver.Table) {
+	s.tables = with(s.tables, i, replace, t)
+	i, found := findPath(s.paths, t.Database, t.Name)
+	s.paths = with(s.paths, i, found, t)
+}
+
+// assignPartition appends the buckets of a partition that is behind all others.
+func (s *State) assignPartition(t *quiver.Table, id quiver.PartitionID) {
 	s.assignments = slices.Grow(s.assignments, int(t.Buckets))
+	elected, _ := findAssignment(s.elected, quiver.BucketID{Table: t.ID, Partition: id})
 	for b := range t.Buckets {
-		bucket := quiver.BucketID{Table: t.ID, Bucket: b}
-		s.assignments = append(s.assignments, quiver.Assignment{Bucket: bucket, Epoch: s.epoch(bucket)})
+		bucket := quiver.BucketID{Table: t.ID, Partition: id, Bucket: b}
+		epoch := s.Base
+		if elected < len(s.elected) && s.elected[elected].Bucket == bucket {
+			epoch = max(epoch, s.elected[elected].Epoch)
+			elected++
+		}
+		s.assignments = append(s.assignments, quiver.Assignment{Bucket: bucket, Epoch: epoch})
 	}
 }
 
@@ -204,12 +246,32 @@ func (s *State) assignTable(t *quiver.Table) {
 func (s *State) assign() {
 	n := 0
 	for _, t := range s.tables {
-		n += int(t.Buckets)
+		n += bucketsOf(t)
 	}
 	s.assignments = make([]quiver.Assignment, 0, n)
+	var ids []quiver.PartitionID
 	for _, t := range s.tables {
-		s.assignTable(t)
+		if !t.Partitioned() {
+			s.assignPartition(t, 0)
+			continue
+		}
+		ids = ids[:0]
+		for _, p := range t.Partitions {
+			ids = append(ids, p.ID)
+		}
+		slices.Sort(ids)
+		for _, id := range ids {
+			s.assignPartition(t, id)
+		}
 	}
+}
+
+// bucketsOf counts the buckets of a table over its partitions.
+func bucketsOf(t *quiver.Table) int {
+	if t.Partitioned() {
+		return len(t.Partitions) * int(t.Buckets)
+	}
+	return int(t.Buckets)
 }
 
 func (s *State) removeTable(key string) error {
@@ -226,9 +288,7 @@ func (s *State) removeTable(key string) error {
 	if i, found = findPath(s.paths, t.Database, t.Name); found {
 		s.paths = without(s.paths, i, i+1)
 	}
-	from, _ := findAssignment(s.assignments, quiver.BucketID{Table: id})
-	until, _ := findAssignment(s.assignments, quiver.BucketID{Table: id + 1})
-	s.assignments = without(s.assignments, from, until)
+	s.stale = true
 	return nil
 }
 
@@ -289,6 +349,9 @@ func (s *State) removeElect(key string) error {
 
 // reassign derives the assignment of one bucket anew.
 func (s *State) reassign(b quiver.BucketID) {
+	if s.stale {
+		return
+	}
 	if i, found := findAssignment(s.assignments, b); found {
 		s.assignments = with(s.assignments, i, true, quiver.Assignment{Bucket: b, Epoch: s.epoch(b)})
 	}

@@ -58,8 +58,9 @@ func (g *group) write(key string, value []byte) {
 	g.writes[key] = value
 }
 
-// txn gives the transaction of the group.
+// txn gives the transaction of the group, which is complete then.
 func (g *group) txn() metastore.Txn {
+	g.next.settle()
 	txn := metastore.Txn{Compares: slices.Clip(g.compares)}
 	for _, key := range g.keys {
 		if value := g.writes[key]; value != nil {

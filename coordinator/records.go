@@ -3,6 +3,7 @@ package coordinator
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,8 +11,9 @@ import (
 	"github.com/quiverlog/quiver/coordinator/metastore"
 )
 
-// format is the version of keys and records. A store with a higher one was written by a newer program.
-const format = 1
+// format is the version of keys and records. A store with a higher one was written by a newer program. Format 1 had
+// neither partitions nor cursors nor keys of tables.
+const format = 2
 
 // The families of keys.
 const (
@@ -21,6 +23,9 @@ const (
 	droppedPrefix  = "dropped/"
 	electPrefix    = "elect/"
 	writerPrefix   = "writer/"
+
+	partitionPrefix        = "partition/"
+	droppedPartitionPrefix = "dropped-partition/"
 )
 
 // head is the record that every transaction raises.
@@ -31,6 +36,8 @@ type head struct {
 	Epoch       quiver.Epoch    `json:"epoch"`       // the highest one given out
 	NextTable   quiver.TableID  `json:"next_table"`
 	NextWriter  quiver.WriterID `json:"next_writer"`
+
+	NextPartition quiver.PartitionID `json:"next_partition"` // of any table
 }
 
 type databaseRecord struct {
@@ -43,6 +50,8 @@ type tableRecord struct {
 	Name     string            `json:"name"`
 	Schema   json.RawMessage   `json:"schema"`
 	Buckets  int32             `json:"buckets"`
+	Bucketed []quiver.ColumnID `json:"bucket_key,omitempty"`
+	Parted   []quiver.ColumnID `json:"partition_by,omitempty"`
 	Options  map[string]string `json:"options"` // only what was set
 	Comment  string            `json:"comment"`
 	Created  int64             `json:"created"` // Unix milliseconds
@@ -53,6 +62,18 @@ type droppedRecord struct {
 	Name     string `json:"name"`
 	Buckets  int32  `json:"buckets"`
 	Dropped  int64  `json:"dropped"` // Unix milliseconds
+}
+
+// partitionRecord is a record of its own, so that making a partition does not write the table's anew.
+type partitionRecord struct {
+	Values  string `json:"values"`  // as quiver.SplitPartition gives them: they stay when a column is renamed
+	Created int64  `json:"created"` // Unix milliseconds
+}
+
+type droppedPartitionRecord struct {
+	Name    string `json:"name"`
+	Buckets int32  `json:"buckets"`
+	Dropped int64  `json:"dropped"` // Unix milliseconds
 }
 
 type electRecord struct {
@@ -79,6 +100,19 @@ func parseIDKey[T ~uint64](prefix, key string) (T, error) {
 		return 0, fmt.Errorf("it is not %s and 20 digits", prefix)
 	}
 	return T(id), nil
+}
+
+// partitionKey gives the key of a partition in a family.
+func partitionKey(prefix string, ref quiver.PartitionRef) string {
+	return fmt.Sprintf("%s%020d/%020d", prefix, uint64(ref.Table), uint64(ref.Partition))
+}
+
+func parsePartitionKey(prefix, key string) (ref quiver.PartitionRef, err error) {
+	_, err = fmt.Sscanf(strings.TrimPrefix(key, prefix), "%d/%d", &ref.Table, &ref.Partition)
+	if err == nil && (partitionKey(prefix, ref) != key || ref.Partition == 0) {
+		err = fmt.Errorf("it is not the key of a partition")
+	}
+	return ref, err
 }
 
 func electKey(b quiver.BucketID) string {
@@ -112,7 +146,7 @@ func parseRecord[T any](value []byte) (record T, err error) {
 func newTableRecord(t *quiver.Table) tableRecord {
 	return tableRecord{
 		Database: t.Database, Name: t.Name, Schema: t.Schema.Encode(), Buckets: t.Buckets,
-		Options: t.Options.Map(), Comment: t.Comment, Created: t.Created,
+		Bucketed: t.BucketKey, Parted: t.PartitionBy, Options: t.Options.Map(), Comment: t.Comment, Created: t.Created,
 	}
 }
 
@@ -125,8 +159,13 @@ func (r tableRecord) table(id quiver.TableID) (*quiver.Table, error) {
 	if r.Buckets < 1 || r.Buckets > quiver.MaxBuckets {
 		return nil, fmt.Errorf("table %s.%s has %d buckets", r.Database, r.Name, r.Buckets)
 	}
+	for _, column := range slices.Concat(r.Bucketed, r.Parted) {
+		if c, ok := schema.Column(column); !ok || !quiver.IsKeyType(c.Field.Type) {
+			return nil, fmt.Errorf("table %s.%s has no key column with id %d", r.Database, r.Name, column)
+		}
+	}
 	return &quiver.Table{
 		ID: id, Database: r.Database, Name: r.Name, Schema: schema, Buckets: r.Buckets,
-		Options: options, Comment: r.Comment, Created: r.Created,
+		BucketKey: r.Bucketed, PartitionBy: r.Parted, Options: options, Comment: r.Comment, Created: r.Created,
 	}, nil
 }

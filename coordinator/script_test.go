@@ -47,6 +47,7 @@ func (m *machine) run(c Command) (metastore.Txn, Result, error) {
 	if err := next.fold(&txn); err != nil {
 		return txn, result, err
 	}
+	next.settle()
 	next.version = r.Version
 	m.state = &next
 	return txn, result, nil

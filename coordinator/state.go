@@ -24,10 +24,16 @@ type State struct {
 	writers   []*writer           // by id
 	named     []*writer           // those with a name, by principal and name
 
+	droppedPartitions []PartitionTombstone // by table and partition
+
 	// What follows from the above, and is kept because it is asked for after every command.
-	assignments []quiver.Assignment  // one for each bucket, by bucket
+	assignments []quiver.Assignment  // one for each bucket, by bucket; see stale
 	grants      []quiver.WriterGrant // one for each writer, by id
 	droppedIDs  []quiver.TableID
+
+	droppedRefs []quiver.PartitionRef
+	loaded      []loadedPartition // while loading: they come before their tables
+	stale       bool              // assignments are to be derived anew, by settle, before anybody sees the state
 }
 
 // Database is a name space of tables.
@@ -45,6 +51,14 @@ type Tombstone struct {
 	Dropped int64 // Unix milliseconds
 }
 
+// PartitionTombstone orders that the data of a partition be deleted.
+type PartitionTombstone struct {
+	quiver.PartitionRef
+	Path    string // of the table, and the name the partition had: "shop.orders dt=2026-11-22"
+	Buckets int32
+	Dropped int64 // Unix milliseconds
+}
+
 // writer is a producer with the newest epoch that was granted to it.
 type writer struct {
 	quiver.WriterGrant
@@ -55,15 +69,18 @@ type writer struct {
 // Version of the state: it rises with every change, also over restarts.
 func (s *State) Version() int64 { return s.version }
 
-// Desired gives what the servers are to converge to. It shares memory with the state, and is immutable like it.
+// Desired gives what the servers are to converge to. It shares memory with the state, which is settled, and is
+// immutable like it.
 func (s *State) Desired() quiver.Desired {
 	return quiver.Desired{
-		Version:     s.version,
-		Tables:      s.tables,
-		Dropped:     s.droppedIDs,
-		Assignments: s.assignments,
-		Writers:     s.grants,
-		NextWriter:  s.NextWriter,
+		Version: s.version,
+		Tables:  s.tables,
+		Dropped: s.droppedIDs,
+
+		DroppedPartitions: s.droppedRefs,
+		Assignments:       s.assignments,
+		Writers:           s.grants,
+		NextWriter:        s.NextWriter,
 	}
 }
 
@@ -111,6 +128,16 @@ func findTable(tables []*quiver.Table, id quiver.TableID) (int, bool) {
 
 func findTombstone(dropped []Tombstone, id quiver.TableID) (int, bool) {
 	return slices.BinarySearchFunc(dropped, id, func(t Tombstone, id quiver.TableID) int { return cmp.Compare(t.Table, id) })
+}
+
+func findPartitionTombstone(dropped []PartitionTombstone, ref quiver.PartitionRef) (int, bool) {
+	return slices.BinarySearchFunc(dropped, ref, func(t PartitionTombstone, ref quiver.PartitionRef) int {
+		return comparePartitions(t.PartitionRef, ref)
+	})
+}
+
+func comparePartitions(a, b quiver.PartitionRef) int {
+	return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Partition, b.Partition))
 }
 
 func findAssignment(assignments []quiver.Assignment, b quiver.BucketID) (int, bool) {
