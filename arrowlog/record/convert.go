@@ -11,8 +11,8 @@ import (
 )
 
 // A step turns normal values of one type into those of another: a widening, another width of offsets, fields in
-// another order, or nothing. What may become what is decided by quiver.MapInput; a step only does it, and finds
-// the values that do not fit.
+// another order, or nothing. What may become what is decided by quiver.MapInput and quiver.MapColumns; a step only
+// does it, and finds the values that do not fit.
 type step struct {
 	from, to *slot
 	kind     stepKind
@@ -30,11 +30,12 @@ const (
 	stepOffsets                 // binaries with offsets of another width
 	stepLists                   // lists and maps: offsets, children
 	stepFixed                   // fixed-size lists: children
-	stepStruct                  // structs: fields by name
+	stepStruct                  // structs: fields
 )
 
-// newStep plans how values of the slot from, a normal one, become values of the slot to. Nested fields go by name.
-func newStep(from, to *slot) (step, error) {
+// newStep plans how values of the slot from, a normal one, become values of the slot to. Fields of structs are paired
+// by the key.
+func newStep(from, to *slot, key fieldKey) (step, error) {
 	s := step{from: from, to: to}
 	switch {
 	case from.kind == kindNull && to.kind != kindNull:
@@ -59,13 +60,13 @@ func newStep(from, to *slot) (step, error) {
 			return s, nil
 		}
 	case to.kind == kindStruct && from.kind == kindStruct:
-		return s.nested(stepStruct, s.pair())
+		return s.nested(stepStruct, s.pair(key))
 	case to.kind == kindFixedList && from.kind == kindFixedList && from.width == to.width:
-		return s.nested(stepFixed, s.descend())
+		return s.nested(stepFixed, s.descend(key))
 	case to.kind == kindMap && from.kind == kindMap:
-		return s.nested(stepLists, s.descendMap())
+		return s.nested(stepLists, s.descendMap(key))
 	case (to.kind == kindList32 || to.kind == kindList64) && (from.kind == kindList32 || from.kind == kindList64):
-		return s.nested(stepLists, s.descend())
+		return s.nested(stepLists, s.descend(key))
 	}
 	return s, to.fail(quiver.SchemaMismatch, "it is %s, the table has %s", quiver.FormatType(from.typ), quiver.FormatType(to.typ))
 }
@@ -87,18 +88,18 @@ func (s step) nested(kind stepKind, err error) (step, error) {
 }
 
 // descend plans the one child.
-func (s *step) descend() error {
-	child, err := newStep(&s.from.children[0], &s.to.children[0])
+func (s *step) descend(key fieldKey) error {
+	child, err := newStep(&s.from.children[0], &s.to.children[0], key)
 	s.children = []step{child}
 	return err
 }
 
 // descendMap plans the entries of a map, whose key and value go by their place.
-func (s *step) descendMap() error {
+func (s *step) descendMap(key fieldKey) error {
 	entries := step{from: &s.from.children[0], to: &s.to.children[0], sources: []int{0, 1}, children: make([]step, 2)}
 	for i := range entries.children {
 		var err error
-		if entries.children[i], err = newStep(&entries.from.children[i], &entries.to.children[i]); err != nil {
+		if entries.children[i], err = newStep(&entries.from.children[i], &entries.to.children[i], key); err != nil {
 			return err
 		}
 	}
@@ -108,15 +109,15 @@ func (s *step) descendMap() error {
 }
 
 // pair plans the fields of a struct.
-func (s *step) pair() error {
+func (s *step) pair(key fieldKey) error {
 	from, to := storage(s.from.typ).(*arrow.StructType).Fields(), storage(s.to.typ).(*arrow.StructType).Fields()
 	places := make(map[string]int, len(from))
 	for i, f := range from {
-		places[f.Name] = i
+		places[key(f)] = i
 	}
 	s.sources, s.children = make([]int, len(to)), make([]step, len(to))
 	for i, f := range to {
-		at, ok := places[f.Name]
+		at, ok := places[key(f)]
 		if !ok {
 			s.sources[i] = -1
 			s.children[i] = step{to: &s.to.children[i], kind: stepNull}
@@ -124,7 +125,7 @@ func (s *step) pair() error {
 		}
 		var err error
 		s.sources[i] = at
-		if s.children[i], err = newStep(&s.from.children[at], &s.to.children[i]); err != nil {
+		if s.children[i], err = newStep(&s.from.children[at], &s.to.children[i], key); err != nil {
 			return err
 		}
 	}

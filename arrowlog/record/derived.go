@@ -9,12 +9,14 @@ import (
 	"github.com/quiverlog/quiver"
 )
 
-// derivedLayouts remembers the layouts that were made of a layout: of some of its columns, and of mappings. A log is
-// read in few projections by many readers, over and over.
+// derivedLayouts remembers what was made of a layout: layouts of some of its columns and of mappings, and plans to make
+// its batches those of another schema. A log is read in few projections by many readers, over and over.
 type derivedLayouts struct {
 	mu     sync.Mutex
 	picked map[string]*Layout
 	mapped map[mappedKey]*Layout
+
+	reshapers map[reshapeKey]*reshaper
 }
 
 // maxDerived bounds how many of a kind are remembered; then they are forgotten, all at once.
@@ -23,6 +25,11 @@ const maxDerived = 64
 type mappedKey struct {
 	mapping *quiver.Mapping
 	extra   string
+}
+
+type reshapeKey struct {
+	mapping *quiver.Mapping
+	to      *Layout
 }
 
 // Pick is the layout of some of the columns, by their places, in the order given.

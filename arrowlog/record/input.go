@@ -2,7 +2,6 @@ package record
 
 import (
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/internal/buf"
@@ -18,24 +17,15 @@ import (
 //
 // It belongs to one goroutine. Close releases its dictionaries.
 type Input struct {
-	layout  *Layout // of the table
-	client  *Layout // of the client, with the table's own slots where the bytes are the table's
-	limits  Limits
-	raw     bool          // the client's batches are the table's as they come
-	columns []inputColumn // of the table, in order
-	made    *Layout       // the columns that are made: converted or filled in
+	layout *Layout // of the table
+	client *Layout // of the client, with the table's own slots where the bytes are the table's
+	limits Limits
+	raw    bool // the client's batches are the table's as they come
+	shape  *reshaper
 
 	dictionaries map[int64]*dictionary
 	arrays       map[int64]arrow.Array // the dictionaries' values, for the gate
 	held         int64                 // bytes of all dictionaries
-}
-
-// inputColumn says where one column of the table comes from.
-type inputColumn struct {
-	source int // column of the client, -1: filled in
-	cast   bool
-	step   step   // of a cast
-	fill   *Batch // of a column with a default: one row that holds it
 }
 
 // NewInput makes the gate for a stream of the client's schema into a table whose layout is l. The ids are those of the
@@ -49,38 +39,23 @@ func NewInput(client *arrow.Schema, ids []int64, table *quiver.Schema, l *Layout
 	if err != nil {
 		return nil, err
 	}
-	in := &Input{layout: l, limits: lim.withDefaults(), raw: mapping.Identity(), columns: make([]inputColumn, len(l.slots))}
+	in := &Input{layout: l, limits: lim.withDefaults(), raw: mapping.Identity()}
+	normal := func(source int) *slot { return sent.slots[source].normal() }
+	if in.shape, err = newReshaper(mapping, l, len(sent.slots), normal, byName); err != nil {
+		return nil, err
+	}
 	slots := append([]slot(nil), sent.slots...)
-	var made []int
 	for i, c := range mapping.Columns() {
-		col := &in.columns[i]
-		col.source, col.cast = c.Source, c.Cast
-		switch {
-		case c.Source < 0:
-			made = append(made, i)
-			if col.fill, err = fillOf(&l.slots[i], c.Column.Default); err != nil {
-				in.Close()
-				return nil, err
-			}
-		case c.Cast:
-			made = append(made, i)
-			if col.step, err = newStep(slots[c.Source].normal(), &l.slots[i]); err != nil {
-				in.Close()
-				return nil, err
-			}
-		default:
+		if c.Source >= 0 && !c.Cast {
 			slots[c.Source] = l.slots[i] // the gate checks for nulls where the table has none
 		}
 	}
 	if err := checkDictionaries(slots, make(map[int64]*slot)); err != nil {
-		in.Close()
 		return nil, err
 	}
 	in.client = layoutOf(client, 0, slots)
 	in.client.stored = false
-	if len(made) > 0 {
-		in.made = l.Pick(made)
-	}
+	in.shape.from = in.client
 	return in, nil
 }
 
@@ -114,12 +89,6 @@ func (in *Input) Close() {
 		d.release()
 	}
 	in.dictionaries, in.arrays, in.held = nil, nil, 0
-	for i := range in.columns {
-		if f := in.columns[i].fill; f != nil {
-			f.Release()
-			in.columns[i].fill = nil
-		}
-	}
 }
 
 // Batch takes one record batch: its metadata without prefix, and its body in memory that is ours. It keeps no
@@ -134,174 +103,9 @@ func (in *Input) Batch(meta []byte, body *buf.Buf) (*Batch, error) {
 		return nil, err
 	}
 	defer sent.Release()
-	if in.made == nil {
-		return in.join(sent, nil), nil
-	}
-	made, err := in.shape(sent)
-	if err != nil {
-		return nil, err
-	}
-	defer made.Release()
-	return in.join(sent, made), nil
-}
-
-// shape makes the columns that are not in the client's batch as the table has them.
-func (in *Input) shape(sent *Batch) (*Batch, error) {
-	plain, err := in.converted(sent)
-	if err != nil {
-		return nil, err
-	}
-	defer plain.Release()
 	h := in.newShaper()
 	defer h.release()
-	columns := make([]values, 0, len(in.made.slots))
-	w := walker{b: plain}
-	read := make(map[int]values, len(plain.layout.slots)) // by the client's column
-	at := 0
-	for i := range in.client.slots {
-		if in.casts(i) {
-			read[i] = w.array(&plain.layout.slots[at])
-			at++
-		}
-	}
-	for i := range in.columns {
-		c := &in.columns[i]
-		if c.source >= 0 && !c.cast {
-			continue
-		}
-		v, err := in.column(h, i, read[c.source], sent.rows)
-		if err != nil {
-			return nil, err
-		}
-		columns = append(columns, v)
-	}
-	p, err := planRows(in.made, func(i int) []values { return columns[i : i+1] })
-	if err != nil {
-		return nil, err
-	}
-	b := p.copied(in.made, sent.rows)
-	if sent.codec == None {
-		return b, nil
-	}
-	defer b.Release()
-	return b.deflate(sent.codec), nil
-}
-
-// casts says that the client's column has to be converted.
-func (in *Input) casts(source int) bool {
-	for i := range in.columns {
-		if in.columns[i].source == source {
-			return in.columns[i].cast
-		}
-	}
-	return false
-}
-
-// column makes one column of the table, from the client's values of it.
-func (in *Input) column(h *shaper, i int, v values, rows int) (values, error) {
-	c, s := &in.columns[i], &in.layout.slots[i]
-	if c.source < 0 {
-		if c.fill == nil {
-			return h.nulls(s, rows)
-		}
-		return h.repeated(s, c.fill.column(0), rows)
-	}
-	v, err := h.normalize(&in.client.slots[c.source], v)
-	if err != nil {
-		return values{}, err
-	}
-	if v, err = h.convert(&c.step, v); err != nil {
-		return values{}, err
-	}
-	if !s.nullable && v.countNulls() > 0 {
-		for row := range v.length {
-			if v.isNull(row) {
-				return values{}, s.requiredNull(row)
-			}
-		}
-	}
-	return v, nil
-}
-
-// converted is a batch of the columns that are converted, decompressed.
-func (in *Input) converted(sent *Batch) (*Batch, error) {
-	var slots []slot
-	var nodes []node
-	var bufs [][]byte
-	var views []int
-	w := walker{b: sent}
-	for i := range in.client.slots {
-		s := &in.client.slots[i]
-		from := w
-		w.skip(s)
-		if !in.casts(i) {
-			continue
-		}
-		slots = append(slots, *s)
-		nodes = append(nodes, sent.nodes[from.node:w.node]...)
-		views = append(views, sent.views[from.view:w.view]...)
-		for k := from.buffer; k < w.buffer; k++ {
-			bufs = append(bufs, sent.buffer(k))
-		}
-	}
-	l := layoutOf(nil, 0, slots)
-	l.stored = false
-	b := assemble(l, sent.rows, nodes, bufs, sent.codec, retained(sent.owners))
-	b.views = views
-	defer b.Release()
-	plain, err := b.inflate()
-	if err != nil {
-		return nil, err
-	}
-	return plain, nil
-}
-
-func retained(owners []*buf.Buf) []*buf.Buf {
-	held := make([]*buf.Buf, len(owners))
-	for i, o := range owners {
-		held[i] = o.Retain()
-	}
-	return held
-}
-
-// join puts the client's columns and those that were made into the table's order. Bytes stay where they are.
-func (in *Input) join(sent, made *Batch) *Batch {
-	l := in.layout
-	nodes := make([]node, 0, l.numNodes())
-	bufs := make([][]byte, 0, l.numBuffers())
-	places := in.places(sent)
-	owners := retained(sent.owners)
-	if made != nil {
-		owners = append(owners, retained(made.owners)...)
-	}
-	next := 0
-	for i := range in.columns {
-		c := &in.columns[i]
-		var b *Batch
-		var from, until place
-		if c.source >= 0 && !c.cast {
-			b, from, until = sent, places[c.source], places[c.source+1]
-		} else {
-			b, from, until = made, in.made.places[next], in.made.places[next+1]
-			next++
-		}
-		nodes = append(nodes, b.nodes[from.node:until.node]...)
-		for k := from.buffer; k < until.buffer; k++ {
-			bufs = append(bufs, b.buffer(k))
-		}
-	}
-	return assemble(l, sent.rows, nodes, bufs, sent.codec, owners)
-}
-
-// places is where each of the client's columns begins in its batch, and one place behind the last.
-func (in *Input) places(sent *Batch) []place {
-	places := make([]place, 1, len(in.client.slots)+1)
-	w := walker{b: sent}
-	for i := range in.client.slots {
-		w.skip(&in.client.slots[i])
-		places = append(places, place{w.node, w.buffer})
-	}
-	return places
+	return in.shape.reshape(sent, h)
 }
 
 // Dictionary takes one dictionary batch. A delta adds to the dictionary of its number, any other replaces it. All
@@ -375,17 +179,4 @@ func (in *Input) setDictionary(id int64, s *slot, runs []values) error {
 	}
 	in.dictionaries[id], in.arrays[id], in.held = d, d.array, held
 	return nil
-}
-
-// fillOf is a batch of one row that holds the default, nil if there is none.
-func fillOf(s *slot, value any) (*Batch, error) {
-	if value == nil {
-		return nil, nil
-	}
-	a, err := arrayOf(memory.DefaultAllocator, s.typ, value)
-	if err != nil {
-		return nil, s.fail(quiver.Internal, "its default: %v", err)
-	}
-	defer a.Release()
-	return encodeColumns(layoutOf(nil, 0, []slot{*s}), 1, []arrow.Array{a}, None)
 }

@@ -26,6 +26,12 @@ func (in *Input) newShaper() *shaper {
 	return &shaper{left: in.limits.MaxDecompressed, limits: in.limits, dictionaries: in.dictionaries}
 }
 
+// ownShaper is one for values of our own, whose makers did not ask for limits.
+func ownShaper() *shaper {
+	lim := DefaultLimits()
+	return &shaper{left: lim.MaxDecompressed, limits: lim}
+}
+
 func (h *shaper) release() {
 	for _, b := range h.taken {
 		b.Release()

@@ -5,9 +5,6 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/arrow/scalar"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/internal/buf"
@@ -132,6 +129,12 @@ func (p *projection) add(s *slot, a arrow.Array) error {
 		return err
 	}
 	defer one.Release()
+	p.adopt(one)
+	return nil
+}
+
+// adopt adds the column of a batch that has only this one and is not compressed.
+func (p *projection) adopt(one *Batch) {
 	p.nodes = append(p.nodes, one.nodes...)
 	for _, o := range one.owners {
 		p.owned = append(p.owned, o.Retain())
@@ -154,7 +157,6 @@ func (p *projection) add(s *slot, a arrow.Array) error {
 			p.append(zeros[:pad:pad])
 		}
 	}
-	return nil
 }
 
 // plainPrefix is the declared length of a buffer that is not compressed, in a body that is.
@@ -166,21 +168,13 @@ var plainPrefix = func() (p [lengthPrefix]byte) {
 
 // fill adds a column of defaults or nulls.
 func (p *projection) fill(s *slot, c quiver.Column) error {
-	if c.Default == nil {
-		a := array.MakeArrayOfNull(memory.DefaultAllocator, s.typ, p.from.rows)
-		defer a.Release()
-		return p.add(s, a)
-	}
-	value, err := scalar.MakeScalarParam(c.Default, s.typ)
+	one, err := filled(s, c.Default, p.from.rows)
 	if err != nil {
-		return quiver.Errorf(quiver.Internal, "column %s: its default: %v", c.Field.Name, err)
+		return err
 	}
-	a, err := scalar.MakeArrayFromScalar(value, p.from.rows, memory.DefaultAllocator)
-	if err != nil {
-		return quiver.Errorf(quiver.Internal, "column %s: its default: %v", c.Field.Name, err)
-	}
-	defer a.Release()
-	return p.add(s, a)
+	defer one.Release()
+	p.adopt(one)
+	return nil
 }
 
 func (p *projection) release() {
