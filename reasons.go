@@ -65,6 +65,7 @@ const (
 	Overloaded               Reason = "OVERLOADED"
 	RemoteStorageUnavailable Reason = "REMOTE_STORAGE_UNAVAILABLE"
 	ServerDraining           Reason = "SERVER_DRAINING"
+	Unreachable              Reason = "UNREACHABLE" // made by clients
 
 	Unauthenticated  Reason = "UNAUTHENTICATED"
 	PermissionDenied Reason = "PERMISSION_DENIED"
@@ -121,6 +122,7 @@ var Reasons = map[Reason]ReasonInfo{
 	Overloaded:               {ClassUnavailable, NotDone, "the server has too much to do; retry_after_ms tells when to come back"},
 	RemoteStorageUnavailable: {ClassUnavailable, NotDone, "remote storage does not answer"},
 	ServerDraining:           {ClassUnavailable, NotDone, "the server is shutting down"},
+	Unreachable:              {ClassUnavailable, Unknown, "the server does not answer, or the connection to it broke; the Go client says so, a server never does"},
 
 	Unauthenticated:  {ClassUnauthenticated, NotDone, "user or password, or token, is wrong or missing"},
 	PermissionDenied: {ClassDenied, NotDone, "the caller may not do this, or may not know whether it exists"},

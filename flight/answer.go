@@ -137,26 +137,42 @@ func (a *PutAnswer) Fail(err error, rest quiver.Outcome) *quiver.Error {
 	return &e
 }
 
+// putAnswerWords is the JSON of a PutAnswer.
+type putAnswerWords struct {
+	Batches    int64            `json:"batches"`
+	Rows       int64            `json:"rows"`
+	Sequence   *quiver.Sequence `json:"sequence"`
+	Ranges     []Range          `json:"ranges"`
+	RangesCut  bool             `json:"ranges_cut"`
+	Duplicates int64            `json:"duplicates"`
+	Flush      json.RawMessage  `json:"flush"`
+}
+
+func (w *putAnswerWords) answer() *PutAnswer {
+	a := &PutAnswer{Batches: w.Batches, Rows: w.Rows, Sequence: quiver.NoSequence, Ranges: w.Ranges,
+		RangesCut: w.RangesCut, Duplicates: w.Duplicates, Flush: w.Flush}
+	if w.Sequence != nil {
+		a.Sequence = *w.Sequence
+	}
+	return a
+}
+
 // ParsePutAnswer reads an answer, for clients.
 func ParsePutAnswer(data []byte) (*PutAnswer, error) {
-	var words struct {
-		Batches    int64            `json:"batches"`
-		Rows       int64            `json:"rows"`
-		Sequence   *quiver.Sequence `json:"sequence"`
-		Ranges     []Range          `json:"ranges"`
-		RangesCut  bool             `json:"ranges_cut"`
-		Duplicates int64            `json:"duplicates"`
-		Flush      json.RawMessage  `json:"flush"`
-	}
+	var words putAnswerWords
 	if err := DecodeStrict(data, &words, quiver.Internal); err != nil {
 		return nil, err
 	}
-	a := &PutAnswer{Batches: words.Batches, Rows: words.Rows, Sequence: quiver.NoSequence, Ranges: words.Ranges,
-		RangesCut: words.RangesCut, Duplicates: words.Duplicates, Flush: words.Flush}
-	if words.Sequence != nil {
-		a.Sequence = *words.Sequence
+	return words.answer(), nil
+}
+
+// putAnswer reads an answer; keys that a newer server added are passed over.
+func putAnswer(data []byte) (*PutAnswer, error) {
+	var words putAnswerWords
+	if err := decodeLoose(data, &words); err != nil {
+		return nil, err
 	}
-	return a, nil
+	return words.answer(), nil
 }
 
 // decodeWord reads a range.

@@ -12,6 +12,17 @@
 //	status.go      errors as gRPC statuses, the only place that knows codes   ToStatus, FromStatus
 //	json.go        strict JSON                                                DecodeStrict
 //
+// And it holds the Go client, which any program may use as it may any other Flight client:
+//
+//	client.go             a connection; any action                            Dial, ClientOptions, Do
+//	client_actions.go     an action each, and plans                           Client.CreateTable, …, Plan
+//	client_scan.go        reading, over outages                               Client.Scan, Scanner
+//	client_place.go       where a scan stands in each bucket
+//	client_append.go      appending, exactly once                             Client.Append, Appender
+//	client_append_stream.go  one put stream after the other
+//	client_unacked.go     batches that wait for their acknowledgement
+//	client_error.go       what calls end with, and when to try again
+//
 // Laws: a word is served or refused, never ignored. What was parsed and is written again means the same, byte by byte
 // where it is canonical (tickets). Nothing that a client sends is believed before it is bounded. No word touches
 // storage.

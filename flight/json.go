@@ -34,6 +34,24 @@ func DecodeStrict(data []byte, v any, reason quiver.Reason) error {
 	return root.into(valueOf(v))
 }
 
+// decodeLoose reads what a server answered: as DecodeStrict, but keys that a newer server added are passed over. Types
+// of other packages are read as encoding/json reads them.
+func decodeLoose(data []byte, v any) error {
+	to := valueOf(v)
+	if to.Type().PkgPath() != reflect.TypeFor[jsonValue]().PkgPath() {
+		if err := json.Unmarshal(data, v); err != nil {
+			return quiver.Errorf(quiver.Internal, "the server's answer is not what was expected: %v", err)
+		}
+		return nil
+	}
+	root, err := parseJSON(data, quiver.Internal)
+	if err != nil {
+		return err
+	}
+	root.loose = true
+	return root.into(to)
+}
+
 // valueOf gives what a pointer points to.
 func valueOf(pointer any) reflect.Value { return reflect.ValueOf(pointer).Elem() }
 
@@ -45,6 +63,15 @@ type jsonValue struct {
 	parent *jsonValue // nil for the whole text
 	key    string     // in an object
 	index  int        // in an array
+	loose  bool       // of a whole text: unknown keys are passed over
+}
+
+// isLoose says whether unknown keys are passed over.
+func (v *jsonValue) isLoose() bool {
+	for v.parent != nil {
+		v = v.parent
+	}
+	return v.loose
 }
 
 // path is "from.offsets" or "columns[2]", "" for the whole text.
@@ -488,6 +515,9 @@ func (v *jsonValue) intoStruct(to reflect.Value) error {
 	form := formOf(to.Type())
 	return v.eachMember(func(member *jsonValue) error {
 		field, ok := form.index[member.key]
+		if !ok && v.isLoose() {
+			return nil
+		}
 		if !ok {
 			return v.unknownKey(member.key, form.keys)
 		}

@@ -45,29 +45,41 @@ func appendOrNull(b []byte, n int64, null bool) []byte {
 	return strconv.AppendInt(b, n, 10)
 }
 
+// batchInfoWords is the JSON of a BatchInfo.
+type batchInfoWords struct {
+	Bucket        *int32        `json:"bucket"`
+	Partition     string        `json:"partition"`
+	From          quiver.Offset `json:"from"`
+	Until         quiver.Offset `json:"until"`
+	Timestamp     *int64        `json:"timestamp"`
+	HighWatermark quiver.Offset `json:"high_watermark"`
+	Idle          bool          `json:"idle"`
+}
+
+func (w *batchInfoWords) info() BatchInfo {
+	info := BatchInfo{Bucket: NoBucket, Partition: w.Partition, From: w.From, Until: w.Until,
+		Timestamp: NoTimestamp, HighWatermark: w.HighWatermark, Idle: w.Idle}
+	if w.Bucket != nil {
+		info.Bucket = *w.Bucket
+	}
+	if w.Timestamp != nil {
+		info.Timestamp = *w.Timestamp
+	}
+	return info
+}
+
 // ParseBatchInfo reads the app_metadata of a received batch, for clients.
 func ParseBatchInfo(metadata []byte) (BatchInfo, error) {
-	var words struct {
-		Bucket        *int32        `json:"bucket"`
-		Partition     string        `json:"partition"`
-		From          quiver.Offset `json:"from"`
-		Until         quiver.Offset `json:"until"`
-		Timestamp     *int64        `json:"timestamp"`
-		HighWatermark quiver.Offset `json:"high_watermark"`
-		Idle          bool          `json:"idle"`
-	}
-	if err := DecodeStrict(metadata, &words, quiver.Internal); err != nil {
-		return BatchInfo{}, err
-	}
-	info := BatchInfo{Bucket: NoBucket, Partition: words.Partition, From: words.From, Until: words.Until,
-		Timestamp: NoTimestamp, HighWatermark: words.HighWatermark, Idle: words.Idle}
-	if words.Bucket != nil {
-		info.Bucket = *words.Bucket
-	}
-	if words.Timestamp != nil {
-		info.Timestamp = *words.Timestamp
-	}
-	return info, nil
+	var words batchInfoWords
+	err := DecodeStrict(metadata, &words, quiver.Internal)
+	return words.info(), err
+}
+
+// batchInfo reads the app_metadata of a received batch; keys that a newer server added are passed over.
+func batchInfo(metadata []byte) (BatchInfo, error) {
+	var words batchInfoWords
+	err := decodeLoose(metadata, &words)
+	return words.info(), err
 }
 
 // SchemaInfoKey is the key of the schema's metadata under which SchemaInfo stands.

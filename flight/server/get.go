@@ -115,11 +115,13 @@ func scanPosition(p flight.Position) scan.Position {
 	return at
 }
 
-// sendSchema sends the schema; that of a bounded read tells where the read begins and ends.
+// sendSchema sends the schema; it tells where the read begins, and that of a bounded one
+// where it ends.
 func sendSchema(stream grpc.ServerStream, r *reading) error {
 	info := flight.SchemaInfo{TableID: r.table.ID, SchemaID: r.table.Schema.ID()}
-	if !r.command.Follow {
-		info.From, info.Until = vectors(r.spec.Ranges)
+	info.From, info.Until = vectors(r.spec.Ranges)
+	if r.command.Follow {
+		info.Until = flight.Position{} // From stays: a follower of "now" that loses its connection begins there again
 	}
 	header, err := record.ServedSchema(withInfo(r.schema, &info))
 	if err != nil {
