@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -19,6 +18,10 @@ type Options struct {
 	SegmentAge        time.Duration // a segment this old is closed
 	WriterExpiry      time.Duration // a writer silent for this long is forgotten
 	Compression       string        // what bodies are when the server writes them anew: "as-sent", "none", "lz4", "zstd"
+	Statistics        []string      // columns with statistics in the batch header; nil: all; empty: none. See Table.StatisticsColumns
+	RoundRobin        bool          // rows without bucket key go to the buckets in turn, batch by batch; else to one for a while
+	CreateOnWrite     bool          // a row makes its partition, if there is none
+	Auto              AutoPartition // partitions made and dropped by the clock
 
 	set map[string]string // what was set, in the words it was set with
 }
@@ -38,47 +41,54 @@ type option struct {
 	usual   string // the default, as it is written; "" if it is none
 	meaning string
 	apply   func(o *Options, text string) error // nil: only the default can be had
+	fixed   bool                                // it is decided when the table is created
 }
 
 // optionTable holds every option there is. One without apply is known, and refused unless it asks for the default.
 var optionTable = []option{
-	{"replication-factor", "1", "copies of every bucket", func(o *Options, s string) error { return parseOnly(&o.ReplicationFactor, s, 1) }},
-	{"min-isr", "1", "copies that must have a row before it is acknowledged", func(o *Options, s string) error { return parseOnly(&o.MinISR, s, 1) }},
-	{"retention.time", "7d", "how long rows are kept, or none", func(o *Options, s string) error { return keepsAll(parseDurationOrNone(&o.RetentionTime, s), s, "7d") }},
-	{"retention.bytes", "none", "how much is kept of each bucket", func(o *Options, s string) error { return keepsAll(parseSizeOrNone(&o.RetentionBytes, s), s, "none") }},
-	{"retention.local.time", "", "as retention.time, on the servers once it is tiered", nil},
-	{"retention.local.bytes", "", "as retention.bytes, on the servers once it is tiered", nil},
-	{"segment.bytes", "256MiB", "when a segment is closed, by size", func(o *Options, s string) error { return parseSegmentBytes(&o.SegmentBytes, s) }},
-	{"segment.age", "1h", "when a segment is closed, by age", func(o *Options, s string) error { return parseDuration(&o.SegmentAge, s) }},
-	{"writer.expiry", "7d", "how long a silent writer is remembered", func(o *Options, s string) error { return parseDuration(&o.WriterExpiry, s) }},
-	{"compression", "as-sent", "what bodies are when the server writes them anew", func(o *Options, s string) error {
-		return parseWord(&o.Compression, s, "as-sent", "none", "lz4", "zstd")
-	}},
-	{"statistics", "all", "columns with statistics in the batch header", nil},
-	{"bucket.assignment", "sticky", "how rows without a key find their bucket", nil},
-	{"partition.auto", "none", "partitions made by the clock", nil},
-	{"partition.time-zone", "", "the time zone of partition.auto", nil},
-	{"partition.precreate", "2", "partitions made ahead", nil},
-	{"partition.retain", "7", "partitions kept", nil},
-	{"partition.create-on-write", "true", "whether a row makes its partition", nil},
-	{"merge-engine", "last-row", "how rows of one key become one", nil},
-	{"merge-engine.version-column", "", "the version of a row", nil},
-	{"delete-behavior", "allow", "what a delete does", nil},
-	{"changelog-image", "full", "what a changelog holds", nil},
-	{"changelog.no-op", "skip", "whether an upsert that changes nothing is in the changelog", nil},
-	{"auto-increment", "none", "the column that counts up", nil},
-	{"tier", "false", "whether old rows move to remote storage", nil},
-	{"tier.freshness", "3m", "how far remote storage may lag", nil},
-	{"tier.iceberg", "true", "whether remote storage is an Iceberg table", nil},
-}
-
-// keepsAll refuses a retention that this version would not carry out: rows go by log.delete-before only. It is better
-// to refuse than to keep what somebody relies upon to be gone.
-func keepsAll(err error, text, usual string) error {
-	if err != nil || text == usual || text == "none" {
-		return err
-	}
-	return fmt.Errorf("this version supports none or leaving it out only, not %q: delete rows with log.delete-before", text)
+	{name: "replication-factor", usual: "1", meaning: "copies of every bucket",
+		apply: func(o *Options, s string) error { return parseOnly(&o.ReplicationFactor, s, 1) }},
+	{name: "min-isr", usual: "1", meaning: "copies that must have a row before it is acknowledged",
+		apply: func(o *Options, s string) error { return parseOnly(&o.MinISR, s, 1) }},
+	{name: "retention.time", usual: "7d", meaning: "how long rows are kept, or none: for ever",
+		apply: func(o *Options, s string) error { return parseDurationOrNone(&o.RetentionTime, s) }},
+	{name: "retention.bytes", usual: "none", meaning: "how much is kept of each bucket",
+		apply: func(o *Options, s string) error { return parseSizeOrNone(&o.RetentionBytes, s) }},
+	{name: "retention.local.time", meaning: "as retention.time, on the servers once it is tiered"},
+	{name: "retention.local.bytes", meaning: "as retention.bytes, on the servers once it is tiered"},
+	{name: "segment.bytes", usual: "256MiB", meaning: "when a segment is closed, by size",
+		apply: func(o *Options, s string) error { return parseSegmentBytes(&o.SegmentBytes, s) }},
+	{name: "segment.age", usual: "1h", meaning: "when a segment is closed, by age",
+		apply: func(o *Options, s string) error { return parseDuration(&o.SegmentAge, s) }},
+	{name: "writer.expiry", usual: "7d", meaning: "how long a silent writer is remembered",
+		apply: func(o *Options, s string) error { return parseDuration(&o.WriterExpiry, s) }},
+	{name: "compression", usual: "as-sent", meaning: "what bodies are when the server writes them anew",
+		apply: func(o *Options, s string) error {
+			return parseWord(&o.Compression, s, "as-sent", "none", "lz4", "zstd")
+		}},
+	{name: "statistics", usual: "all", meaning: "columns with statistics in the batch header: all, none, or names with commas between",
+		apply: func(o *Options, s string) (err error) { o.Statistics, err = parseNames(s); return err }},
+	{name: "bucket.assignment", usual: "sticky", meaning: "how rows without a key find their bucket: sticky or round-robin",
+		apply: parseAssignment},
+	{name: "partition.auto", usual: "none", meaning: "partitions made by the clock: hour, day, month, quarter, year",
+		apply: func(o *Options, s string) error { return o.Auto.parseUnit(s) }},
+	{name: "partition.time-zone", usual: "UTC", meaning: "the time zone of partition.auto",
+		apply: func(o *Options, s string) error { return o.Auto.parseZone(s) }},
+	{name: "partition.precreate", usual: "2", meaning: "partitions made ahead, the current one included",
+		apply: func(o *Options, s string) error { return parseCount(&o.Auto.Precreate, s, maxPrecreate) }},
+	{name: "partition.retain", usual: "7", meaning: "past partitions kept, or none: all of them",
+		apply: func(o *Options, s string) error { return o.Auto.parseRetain(s) }},
+	{name: "partition.create-on-write", usual: "true", meaning: "whether a row makes its partition",
+		apply: func(o *Options, s string) error { return parseBool(&o.CreateOnWrite, s) }},
+	{name: "merge-engine", usual: "last-row", meaning: "how rows of one key become one", fixed: true},
+	{name: "merge-engine.version-column", meaning: "the version of a row", fixed: true},
+	{name: "delete-behavior", usual: "allow", meaning: "what a delete does"},
+	{name: "changelog-image", usual: "full", meaning: "what a changelog holds"},
+	{name: "changelog.no-op", usual: "skip", meaning: "whether an upsert that changes nothing is in the changelog"},
+	{name: "auto-increment", usual: "none", meaning: "the column that counts up", fixed: true},
+	{name: "tier", usual: "false", meaning: "whether old rows move to remote storage"},
+	{name: "tier.freshness", usual: "3m", meaning: "how far remote storage may lag"},
+	{name: "tier.iceberg", usual: "true", meaning: "whether remote storage is an Iceberg table"},
 }
 
 // optionNames lists the options in the order of the table.
@@ -93,8 +103,22 @@ func optionNames() []string {
 // ParseOptions reads the options of a table. Durations are written 90s, 12h, 7d, sizes 64MiB or in bytes.
 //
 // An option that this version does not have is refused, and so is one that it knows but cannot honour, unless it
-// asks for what happens anyway: nothing is silently ignored. All faults are named in one error, BAD_OPTION.
+// asks for what happens anyway: nothing is silently ignored. All faults are named in one error, BAD_OPTION. Whether the
+// options fit a table, its keys and its columns, is checked where the table is made or altered.
 func ParseOptions(set map[string]string) (Options, error) {
+	var faults faultList
+	o, err := parseOptions(set, &faults)
+	if err == nil {
+		err = faults.error(BadOption)
+	}
+	if err != nil {
+		return Options{}, err
+	}
+	return o, nil
+}
+
+// parseOptions reads options and gathers their faults.
+func parseOptions(set map[string]string, faults *faultList) (Options, error) {
 	o := Options{set: maps.Clone(set)}
 	for _, known := range optionTable {
 		if known.apply == nil {
@@ -104,7 +128,6 @@ func ParseOptions(set map[string]string) (Options, error) {
 			return Options{}, Errorf(Internal, "default of option %s: %v", known.name, err)
 		}
 	}
-	var faults faultList
 	if len(set) > maxOptions {
 		return Options{}, Errorf(BadOption, "there are %d options, at most %d are taken", len(set), maxOptions)
 	}
@@ -112,9 +135,6 @@ func ParseOptions(set map[string]string) (Options, error) {
 		if err := o.apply(name, set[name]); err != nil {
 			faults.add("%v", err)
 		}
-	}
-	if err := faults.error(BadOption); err != nil {
-		return Options{}, err
 	}
 	return o, nil
 }
@@ -188,120 +208,4 @@ func (o Options) All() map[string]string {
 		}
 	}
 	return all
-}
-
-// parseOnly reads a count of which this version supports one value.
-func parseOnly(to *int, text string, only int) error {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		return fmt.Errorf("%s is no positive integer", quote(text))
-	}
-	if n != only {
-		return fmt.Errorf("one node supports %d only, not %d", only, n)
-	}
-	*to = n
-	return nil
-}
-
-func parseWord(to *string, text string, words ...string) error {
-	if !slices.Contains(words, text) {
-		return fmt.Errorf("%s is none of %s%s", quote(text), strings.Join(words, ", "), suggest(text, words))
-	}
-	*to = text
-	return nil
-}
-
-func parseDurationOrNone(to *time.Duration, text string) error {
-	if text == "none" {
-		*to = 0
-		return nil
-	}
-	return parseDuration(to, text)
-}
-
-func parseDuration(to *time.Duration, text string) error {
-	d, err := ParseDuration(text)
-	if err != nil {
-		return err
-	}
-	if d < time.Second {
-		return fmt.Errorf("%s is less than 1s", quote(text))
-	}
-	*to = d
-	return nil
-}
-
-func parseSizeOrNone(to *int64, text string) error {
-	if text == "none" {
-		*to = 0
-		return nil
-	}
-	n, err := ParseSize(text)
-	if err == nil && n < 1 {
-		err = fmt.Errorf("%s is not above 0 (to keep everything, write none)", quote(text))
-	}
-	if err != nil {
-		return err
-	}
-	*to = n
-	return nil
-}
-
-func parseSegmentBytes(to *int64, text string) error {
-	n, err := ParseSize(text)
-	if err == nil && (n < minSegmentBytes || n > maxSegmentBytes) {
-		err = fmt.Errorf("%s does not lie between 64KiB and 16GiB", quote(text))
-	}
-	if err != nil {
-		return err
-	}
-	*to = n
-	return nil
-}
-
-// units are tried in order, so that "ms" comes before "s" and "MiB" before "B".
-var (
-	durationUnits = []unit{
-		{"ms", int64(time.Millisecond)}, {"s", int64(time.Second)}, {"m", int64(time.Minute)},
-		{"h", int64(time.Hour)}, {"d", int64(24 * time.Hour)},
-	}
-	sizeUnits = []unit{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"B", 1}, {"", 1}}
-)
-
-type unit struct {
-	name string
-	size int64
-}
-
-// ParseDuration reads a whole number and its unit: 250ms, 90s, 5m, 12h, 7d.
-func ParseDuration(text string) (time.Duration, error) {
-	n, ok := parseUnits(text, durationUnits, int64(maxDuration))
-	if !ok {
-		return 0, fmt.Errorf("%s is no duration such as 90s, 12h or 7d, of at most 100 years", quote(text))
-	}
-	return time.Duration(n), nil
-}
-
-// ParseSize reads a whole number of bytes, or of the unit behind it: 4096, 64KiB, 256MiB, 1GiB.
-func ParseSize(text string) (int64, error) {
-	n, ok := parseUnits(text, sizeUnits, 1<<62)
-	if !ok {
-		return 0, fmt.Errorf("%s is no size such as 64MiB or 1GiB", quote(text))
-	}
-	return n, nil
-}
-
-func parseUnits(text string, units []unit, most int64) (int64, bool) {
-	for _, u := range units {
-		digits, ok := strings.CutSuffix(text, u.name)
-		if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" {
-			continue
-		}
-		n, err := strconv.ParseInt(digits, 10, 64)
-		if err != nil || n > most/u.size {
-			return 0, false
-		}
-		return n * u.size, true
-	}
-	return 0, false
 }

@@ -48,6 +48,9 @@ func optionFields(o Options) []string {
 		fmt.Sprint("RetentionTime ", o.RetentionTime), fmt.Sprint("RetentionBytes ", o.RetentionBytes),
 		fmt.Sprint("SegmentBytes ", o.SegmentBytes), fmt.Sprint("SegmentAge ", o.SegmentAge),
 		fmt.Sprint("WriterExpiry ", o.WriterExpiry), fmt.Sprint("Compression ", o.Compression),
+		fmt.Sprintf("Statistics %q", formatNames(o.Statistics)), fmt.Sprint("RoundRobin ", o.RoundRobin),
+		fmt.Sprint("CreateOnWrite ", o.CreateOnWrite),
+		fmt.Sprintf("Auto %s in %s, %d ahead, %d kept", o.Auto.Unit, o.Auto.Zone, o.Auto.Precreate, o.Auto.Retain),
 	}
 }
 
@@ -58,7 +61,7 @@ func TestOptionDefaults(t *testing.T) {
 	}
 	const day = 24 * time.Hour
 	want := Options{ReplicationFactor: 1, MinISR: 1, RetentionTime: 7 * day, SegmentBytes: 256 << 20, SegmentAge: time.Hour,
-		WriterExpiry: 7 * day, Compression: "as-sent"}
+		WriterExpiry: 7 * day, Compression: "as-sent", CreateOnWrite: true, Auto: AutoPartition{Zone: time.UTC, Precreate: 2, Retain: 7}}
 	if got := optionFields(o); !slices.Equal(got, optionFields(want)) {
 		t.Error(got)
 	}
@@ -156,7 +159,7 @@ func FuzzParseOptions(f *testing.F) {
 func TestStoredOptionsLoseNoTable(t *testing.T) {
 	set := map[string]string{"segment.bytes": "64MiB", "retention.time": "3d", "of.another.version": "x"}
 	o := StoredOptions(set)
-	if o.SegmentBytes != 64<<20 || o.SegmentAge == 0 || o.RetentionTime != 7*24*time.Hour {
+	if o.SegmentBytes != 64<<20 || o.SegmentAge == 0 || o.RetentionTime != 3*24*time.Hour {
 		t.Errorf("%+v", o)
 	}
 	if got := o.Map(); !maps.Equal(got, set) {

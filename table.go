@@ -90,11 +90,6 @@ func (s TableSpec) checkShape() error {
 	return nil
 }
 
-// parseOptions reads options and checks them against the table's keys and columns; all faults are named in one error.
-func (t *Table) parseOptions(set map[string]string) (Options, error) {
-	return ParseOptions(set)
-}
-
 // ColumnSpec is one column as JSON has it: {"name":"id","type":"int64","nullable":false,"default":0}.
 type ColumnSpec struct {
 	Name     string          `json:"name"`
