@@ -14,6 +14,8 @@ def test_bodies_of_list_actions_work(new_server):
         for listed in client.list_actions():
             examples[listed.type] = json.loads(listed.description.partition("body: ")[2])
         action(client, "table.create", examples.pop("table.create"))
+        action(client, "table.create", {"table": "events", "partition_by": ["dt", "region"], "schema": [
+            {"name": "dt", "type": "date32"}, {"name": "region", "type": "string"}]})
         last = examples.pop("table.drop")
         for name, body in examples.items():
             if "timeout_ms" in body:

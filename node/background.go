@@ -47,6 +47,7 @@ func (n *Node) collect(ctx context.Context) error {
 
 // purge is one round of collect.
 func (n *Node) purge(ctx context.Context) {
+	n.purgePartitions(ctx)
 	due := n.options.Now().Add(-collectEvery).UnixMilli()
 	for _, tombstone := range n.coordinator.Tombstones() {
 		if tombstone.Dropped > due || !n.tablets.Removed(tombstone.Table) {
@@ -54,6 +55,18 @@ func (n *Node) purge(ctx context.Context) {
 		}
 		if err := n.coordinator.PurgeTombstone(ctx, tombstone.Table); err != nil {
 			n.options.Logger.Warn("a tombstone stays, to be tried again", "table", tombstone.Path, "err", err)
+		}
+	}
+}
+
+func (n *Node) purgePartitions(ctx context.Context) {
+	due := n.options.Now().Add(-collectEvery).UnixMilli()
+	for _, tombstone := range n.coordinator.PartitionTombstones() {
+		if tombstone.Dropped > due || !n.tablets.PartitionRemoved(tombstone.PartitionRef) {
+			continue
+		}
+		if err := n.coordinator.PurgePartition(ctx, tombstone.PartitionRef); err != nil {
+			n.options.Logger.Warn("a tombstone stays, to be tried again", "partition", tombstone.Path, "err", err)
 		}
 	}
 }
