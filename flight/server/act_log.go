@@ -64,7 +64,7 @@ func (s *Service) logWait(ctx context.Context, body []byte, answer func(any) err
 	if err != nil {
 		return err
 	}
-	news, err := scan.Wait(ctx, read.spec.Sources, read.spec.Ranges, request.Timeout(), scan.Options{Now: s.options.Now, Logger: s.options.Logger})
+	news, err := scan.Wait(ctx, read.spec.Sources, read.spec.Ranges, request.Timeout(), s.scanOptions())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
 
@@ -60,6 +61,7 @@ func (s *Service) DoAction(a *afl.Action, stream afl.FlightService_DoActionServe
 	defer cancel()
 	for i := range s.actions {
 		if s.actions[i].name == a.GetType() {
+			defer s.metrics.acted(a.GetType(), time.Now())
 			return s.actions[i].handle(ctx, a.GetBody(), func(result any) error {
 				return stream.Send(&afl.Result{Body: flight.EncodeResult(result)})
 			})

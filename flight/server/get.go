@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
@@ -29,7 +30,8 @@ func (s *Service) DoGet(ticket *afl.Ticket, stream afl.FlightService_DoGetServer
 	if err != nil {
 		return err
 	}
-	scanner, err := scan.Open(read.spec, scan.Options{Now: s.options.Now, Logger: s.options.Logger})
+	defer s.metrics.getOpened(command)()
+	scanner, err := scan.Open(read.spec, s.scanOptions())
 	if err != nil {
 		return err
 	}
@@ -37,7 +39,12 @@ func (s *Service) DoGet(ticket *afl.Ticket, stream afl.FlightService_DoGetServer
 	if err := sendSchema(stream, read); err != nil {
 		return err
 	}
-	return sendChunks(ctx, stream, scanner)
+	return s.sendChunks(ctx, stream, scanner, s.metrics.tables.of(read.table))
+}
+
+// scanOptions are those of every scan.
+func (s *Service) scanOptions() scan.Options {
+	return scan.Options{Now: s.options.Now, Logger: s.options.Logger, Metrics: s.metrics.scan}
 }
 
 // reading is a scan command after its names and positions were resolved.
@@ -149,7 +156,7 @@ func vectors(ranges []scan.Range) (from, until flight.Position) {
 }
 
 // sendChunks sends what the scanner gives until its end. A reader that is slow blocks here, with one chunk in hand.
-func sendChunks(ctx context.Context, stream grpc.ServerStream, scanner *scan.Scanner) error {
+func (s *Service) sendChunks(ctx context.Context, stream grpc.ServerStream, scanner *scan.Scanner, table *usage) error {
 	for {
 		chunk, err := scanner.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -158,9 +165,11 @@ func sendChunks(ctx context.Context, stream grpc.ServerStream, scanner *scan.Sca
 		if err != nil {
 			return err
 		}
+		rows, bytes, began := chunk.Rows(), int64(chunk.Batch.Size()), time.Now()
 		if err := sendChunk(stream, &chunk); err != nil {
 			return err
 		}
+		s.metrics.shown(rows, bytes, began, table)
 	}
 }
 

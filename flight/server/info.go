@@ -117,7 +117,7 @@ func (s *Service) awaitNews(ctx context.Context, command *flight.ScanCommand) er
 	if err != nil {
 		return err
 	}
-	_, err = scan.Wait(ctx, read.spec.Sources, read.spec.Ranges, pollTime, scan.Options{Now: s.options.Now, Logger: s.options.Logger})
+	_, err = scan.Wait(ctx, read.spec.Sources, read.spec.Ranges, pollTime, s.scanOptions())
 	return err
 }
 

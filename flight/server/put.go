@@ -21,6 +21,8 @@ type put struct {
 	queue   *putQueue
 	answers *putAnswers
 
+	usage *usage // of the table; set by the receiver before it stages
+
 	mu    sync.Mutex
 	acked map[*tablet.Tablet]quiver.Sequence // the newest sequence that is durable in a bucket, of a sequenced stream
 }
@@ -38,6 +40,7 @@ func (s *Service) DoPut(stream afl.FlightService_DoPutServer) error {
 		answers: newPutAnswers(),
 		acked:   map[*tablet.Tablet]quiver.Sequence{},
 	}
+	defer s.metrics.putOpened()()
 	go p.receive()
 	go p.settle()
 	go p.watch()
@@ -110,6 +113,7 @@ func (p *put) count(item *staged) {
 		}
 		p.mu.Unlock()
 	}
+	p.service.metrics.settled(item, p.usage)
 	p.answers.add(item)
 }
 
@@ -133,6 +137,7 @@ func (p *put) answer() error {
 			<-p.answers.done
 			return err
 		}
+		p.service.metrics.answers.Inc()
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync"
+	"time"
 
 	"github.com/quiverlog/quiver"
 )
@@ -16,6 +17,7 @@ type staged struct {
 	failure  error           // a bucket refused its part; nothing behind it was staged
 	bytes    int64           // taken from the memory budget until this is settled
 	flush    []byte          // the JSON value to echo; nil: this is a batch
+	came     time.Time       // when it had come; zero: it is not timed
 }
 
 // add notes what a bucket took; there are at most so many of them.

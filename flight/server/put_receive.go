@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -51,6 +53,8 @@ type receiver struct {
 	single       [1]load                            // of a batch that goes to one bucket
 	within       string                             // the partition that all rows must lie in; "": any
 	previous     map[*tablet.Tablet]quiver.Sequence // the sequence this stream sent to a bucket last
+	untimed      int                                // small messages that may still go by without a look at the clock
+	came         time.Time                          // when the message at hand had come; zero: it is not timed
 }
 
 // run receives until the stream ends or fails.
@@ -64,12 +68,24 @@ func (r *receiver) run() error {
 			return nil
 		}
 		if err == nil {
+			r.arrived()
 			err = r.message()
 		}
 		r.discharge()
 		if err != nil {
 			return r.explain(err)
 		}
+	}
+}
+
+// arrived counts the message at hand, and decides whether it is timed.
+func (r *receiver) arrived() {
+	m := r.service.metrics
+	m.messages.Inc()
+	m.received.Add(float64(r.in.Size))
+	r.came = time.Time{}
+	if r.untimed--; r.untimed < 0 || r.in.Size >= sealFrom {
+		r.untimed, r.came = timedEvery-1, time.Now()
 	}
 }
 
@@ -152,6 +168,7 @@ func (r *receiver) openTable() error {
 			return err
 		}
 	}
+	r.put.usage = r.service.metrics.tables.of(r.table)
 	r.route, err = newRouter(&r.service.streams, r.table, r.command)
 	return err
 }
@@ -189,6 +206,7 @@ func (r *receiver) createTable() error {
 		return err
 	}
 	r.table = table
+	r.service.metrics.created.Inc()
 	return r.openTable()
 }
 
@@ -247,6 +265,7 @@ func (r *receiver) batch() error {
 	if err != nil {
 		return err
 	}
+	r.gated()
 	defer batch.Release()
 	order, err := r.order.Next(metadata, int64(batch.Rows()))
 	if err != nil {
@@ -257,6 +276,14 @@ func (r *receiver) batch() error {
 		return err
 	}
 	return r.stage(batch, order)
+}
+
+// gated counts a batch that has passed the gate.
+func (r *receiver) gated() {
+	r.put.usage.putBytes.Add(int64(r.in.Size))
+	if !r.came.IsZero() {
+		r.service.metrics.gate.Observe(time.Since(r.came).Seconds())
+	}
 }
 
 // untrusted runs the reading of bytes that a client made up. A panic there is a fault of the gate, and ends this
@@ -280,11 +307,22 @@ func (r *receiver) admit(bytes int) error {
 		return &codec.TooLargeError{What: "data_body", Size: bytes, Limit: int(r.service.options.MaxMessage)}
 	}
 	cost := int64(bytes) + messageCost
-	if err := r.service.memory.Acquire(r.ctx, cost); err != nil {
+	if err := r.service.acquire(r.ctx, cost); err != nil {
 		return err
 	}
 	r.charged = cost
 	return nil
+}
+
+// acquire takes bytes from the memory budget, and counts it where that takes waiting.
+func (s *Service) acquire(ctx context.Context, bytes int64) error {
+	if s.memory.TryAcquire(bytes) {
+		return nil
+	}
+	s.metrics.waits.Inc()
+	began := time.Now()
+	defer func() { s.metrics.waited.Add(time.Since(began).Seconds()) }()
+	return s.memory.Acquire(ctx, bytes)
 }
 
 // discharge gives back what the message at hand still holds.

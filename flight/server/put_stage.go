@@ -53,7 +53,7 @@ func (r *receiver) stage(batch *record.Batch, order flight.BatchOrder) error {
 	if err != nil {
 		return err
 	}
-	item := staged{rows: int64(batch.Rows()), sequence: order.Sequence, bytes: r.charged}
+	item := staged{rows: int64(batch.Rows()), sequence: order.Sequence, bytes: r.charged, came: r.came}
 	ran, err := r.queue.push(func() (staged, error) {
 		item.failure = r.stageAll(&item, loads)
 		return item, item.failure

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/health"
@@ -34,6 +35,7 @@ type Options struct {
 	Location     string // where clients reach this node, "grpc://host:port"
 	Now          func() time.Time
 	Logger       *slog.Logger
+	Registerer   prometheus.Registerer // takes the service's metrics; nil: nobody sees them
 }
 
 // Bounds that no option moves.
@@ -63,6 +65,8 @@ type Service struct {
 	layouts     layouts
 	actions     []action
 	streams     atomic.Uint32 // put streams so far
+	calls       calls
+	metrics     *metrics
 
 	serving context.Context // ends when the service takes nothing new
 	drain   context.CancelFunc
@@ -80,6 +84,7 @@ func New(c *coordinator.Coordinator, t *tablet.Server, o Options) *Service {
 	}
 	s.serving, s.drain = context.WithCancel(context.Background())
 	s.actions = s.actionTable()
+	s.metrics = newMetrics(o.Registerer, s)
 	return s
 }
 
@@ -107,6 +112,9 @@ func (s *Service) NewGRPC() *grpc.Server {
 
 // Drain refuses new calls and ends the streams that run, with SERVER_DRAINING, once what they staged is settled.
 func (s *Service) Drain() { s.drain() }
+
+// Idle returns once no call runs, or when the context ends. It is of use after Drain, when none begins any more.
+func (s *Service) Idle(ctx context.Context) error { return s.calls.wait(ctx) }
 
 // errDraining is what a call gets while the server goes down.
 func errDraining() error {
