@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/coordinator/metastore"
 )
@@ -28,6 +30,8 @@ type Options struct {
 	Reconcile func(ctx context.Context, desired quiver.Desired) error
 	// Logger tells of trouble with the store or the servers; nil: none.
 	Logger *slog.Logger
+	// Registerer takes the coordinator's metrics; nil: nobody sees them.
+	Registerer prometheus.Registerer
 }
 
 // Coordinator runs commands one group after the other, and shows what they led to.
@@ -36,6 +40,7 @@ type Options struct {
 type Coordinator struct {
 	store   metastore.Store
 	options Options
+	metrics *metrics
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 
@@ -87,6 +92,7 @@ func Open(ctx context.Context, store metastore.Store, o Options) (*Coordinator, 
 	c := &Coordinator{store: store, options: o, state: state}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.shown.Store(state)
+	c.metrics = newMetrics(o.Registerer, c)
 	if _, err := c.do(ctx, StartServer{Now: c.now()}); err != nil && quiver.OutcomeOf(err) != quiver.Done {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -250,6 +256,7 @@ func (c *Coordinator) work() {
 			return
 		}
 		c.round(calls)
+		c.metrics.decided(calls)
 		for _, call := range calls {
 			close(call.done)
 		}

@@ -70,7 +70,9 @@ func (c *Coordinator) commit(txn metastore.Txn, next *State) error {
 	if _, err := io.ReadFull(c.options.Rand, txn.Request[:]); err != nil {
 		return storeError(fmt.Errorf("make a request id: %w", err), quiver.NotDone)
 	}
+	began := c.options.Now()
 	r, err := c.store.Commit(c.ctx, txn)
+	c.metrics.committed(r.Outcome, c.options.Now().Sub(began))
 	switch r.Outcome {
 	case metastore.Done:
 		c.adopt(next, r.Version)
@@ -137,12 +139,15 @@ func (c *Coordinator) show() error {
 	if c.state.version == c.shown.Load().version && c.Unapplied() == nil {
 		return nil
 	}
+	began := c.options.Now()
 	err := c.options.Reconcile(c.ctx, c.state.Desired())
+	c.metrics.reconcile.Observe(c.options.Now().Sub(began).Seconds())
 	c.shown.Store(c.state)
 	if err == nil {
 		c.unapplied.Store(nil)
 		return nil
 	}
+	c.metrics.diverged.Inc()
 	c.options.Logger.Error("servers did not converge; it is tried again with the next change",
 		"version", c.state.version, "err", err)
 	err = applyError(err)

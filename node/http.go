@@ -3,9 +3,15 @@ package node
 import (
 	"encoding/json"
 	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/flight"
 )
 
-// newHTTP is the HTTP port: liveness, readiness with reasons, version.
+// newHTTP is the HTTP port: liveness, readiness with reasons, version, metrics, and profiles for who sits at the
+// machine.
 func (n *Node) newHTTP() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
@@ -19,10 +25,27 @@ func (n *Node) newHTTP() http.Handler {
 		}
 		answer(w, status, map[string]any{"ready": len(reasons) == 0, "reasons": reasons})
 	})
-	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]any{"version": n.options.Version})
-	})
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.version()) })
+	mux.Handle("GET /metrics", n.metricsHandler())
+	mux.Handle("/debug/pprof/", local(profiles()))
 	return mux
+}
+
+// Version is what /version answers.
+type Version struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+	Format  int    `json:"format"` // of stored batches
+	Wire    int    `json:"wire"`   // of the contract with clients
+	Started string `json:"started"`
+}
+
+func (n *Node) version() Version {
+	return Version{
+		Version: n.options.Version, Commit: n.options.Commit, Go: runtime.Version(),
+		Format: record.FormatVersion, Wire: flight.WireVersion, Started: n.started.UTC().Format(time.RFC3339),
+	}
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

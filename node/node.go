@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
@@ -24,9 +25,6 @@ import (
 	"github.com/quiverlog/quiver/tablet"
 )
 
-// drainTime is how long streams may go on after a drain began, before they are cut.
-const drainTime = 10 * time.Second
-
 // Connections that are served at one time; more wait until one of them ends.
 const (
 	maxConnections     = 10_000
@@ -36,6 +34,8 @@ const (
 // Node is one process of Quiver. Open it, Run it, Close it.
 type Node struct {
 	options     Options
+	started     time.Time
+	registry    *prometheus.Registry
 	lock        io.Closer
 	store       *metastore.Embedded
 	disk        *arrowlog.Disk
@@ -47,6 +47,7 @@ type Node struct {
 	http        net.Listener // nil without an HTTP port
 	web         *http.Server
 	serving     atomic.Bool
+	draining    atomic.Bool
 }
 
 // transport is the listening side of the Flight service. Only flight knows gRPC.
@@ -63,7 +64,8 @@ func Open(options Options) (*Node, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{options: options}
+	n := &Node{options: options, started: options.Now()}
+	n.registry = n.newRegistry()
 	if err := n.open(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -94,7 +96,7 @@ func (n *Node) openData() (err error) {
 		return fmt.Errorf("open the metadata in %s: %w", o.Data, err)
 	}
 	n.disk, err = arrowlog.OpenDisk(o.FS, o.Data, arrowlog.Options{
-		Now: o.Now, Salt: o.Rand, Reserve: o.DiskReserve, Logger: o.Logger,
+		Now: o.Now, Salt: o.Rand, Reserve: o.DiskReserve, Logger: o.Logger, Registerer: n.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("open the logs in %s: %w", o.Data, err)
@@ -115,13 +117,13 @@ func lockError(data string, err error) error {
 func (n *Node) openServers() (err error) {
 	o := n.options
 	n.tablets = tablet.New(n.disk, tablet.Options{
-		Now: o.Now, Logger: o.Logger,
+		Now: o.Now, Logger: o.Logger, Registerer: n.registry,
 		Elect: func(ctx context.Context, bucket quiver.BucketID) (quiver.Epoch, error) {
 			return n.coordinator.Elect(ctx, bucket)
 		},
 	})
 	n.coordinator, err = coordinator.Open(context.Background(), n.store, coordinator.Options{
-		Now: o.Now, Reconcile: n.tablets.Reconcile, Logger: o.Logger,
+		Now: o.Now, Reconcile: n.tablets.Reconcile, Logger: o.Logger, Registerer: n.registry,
 	})
 	if err != nil {
 		return fmt.Errorf("load the metadata in %s: %w", o.Data, err)
@@ -131,7 +133,7 @@ func (n *Node) openServers() (err error) {
 	}
 	n.service = server.New(n.coordinator, n.tablets, server.Options{
 		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory, CreateTables: o.CreateTables, Location: n.location(),
-		Now: o.Now, Logger: o.Logger,
+		Now: o.Now, Logger: o.Logger, Registerer: n.registry,
 	})
 	n.grpc = n.service.NewGRPC()
 	return nil
@@ -200,24 +202,48 @@ func (n *Node) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// drain ends the service within drainTime.
+// drain ends the service, in this order: /readyz answers 503, new calls are refused, running ones end with
+// SERVER_DRAINING once what they staged is settled. Until the last of them has ended the ports stay open, so that who
+// calls learns why, and the metrics can be read. What has not ended after DrainTime is cut.
 func (n *Node) drain() {
+	o := n.options
+	n.draining.Store(true)
 	n.serving.Store(false)
-	n.options.Logger.Info("draining: no call is taken any more, streams that run end with SERVER_DRAINING", "at_most", drainTime.String())
+	began := o.Now()
+	o.Logger.Info("draining: no call is taken any more, those that run end with SERVER_DRAINING", "at_most", o.DrainTime.String())
 	n.service.Drain()
-	cut := time.AfterFunc(drainTime, n.grpc.Stop)
-	n.grpc.GracefulStop()
-	cut.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), o.DrainTime)
+	defer cancel()
+	if err := n.service.Idle(ctx); err != nil {
+		o.Logger.Warn("the drain took too long: calls whose clients do not read are cut", "at_most", o.DrainTime.String())
+		n.grpc.Stop()
+	} else {
+		n.hangUp()
+		o.Logger.Info("drained: every call has ended", "took", o.Now().Sub(began).String())
+	}
 	if n.web != nil {
 		_ = n.web.Close() // nothing is left to be told
 	}
 }
 
+// hangUpTime is how long clients may take to notice that their connections end, once no call runs on them.
+const hangUpTime = time.Second
+
+// hangUp ends the connections, on which no call runs.
+func (n *Node) hangUp() {
+	cut := time.AfterFunc(hangUpTime, n.grpc.Stop)
+	n.grpc.GracefulStop()
+	cut.Stop()
+}
+
 // unready lists why the node cannot serve.
 func (n *Node) unready() []string {
 	reasons := []string{}
-	if !n.serving.Load() {
-		reasons = append(reasons, "the server is starting or draining")
+	switch {
+	case n.draining.Load():
+		reasons = append(reasons, "the server is draining")
+	case !n.serving.Load():
+		reasons = append(reasons, "the server is starting")
 	}
 	if err := n.disk.Fence(); err != nil {
 		reasons = append(reasons, fmt.Sprintf("the disk is fenced: %v; restart after checking it", err))

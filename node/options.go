@@ -13,20 +13,23 @@ import (
 const (
 	DefaultMaxMessage = 256 << 20 // also what the wire contract promises
 	DefaultPutMemory  = 512 << 20
+	DefaultDrainTime  = 10 * time.Second
 )
 
 // Options says where a node keeps its data, where it listens and how much it may use.
 type Options struct {
-	Data        string // directory of the data; made if missing
-	Memory      bool   // keep everything in memory instead
-	FlightAddr  string // host:port of the Flight listener; port 0 picks one
-	HTTPAddr    string // host:port of the HTTP listener; empty: none
-	MaxMessage  int64  // largest body of one message, in bytes
-	PutMemory   int64  // bytes of messages on their way in, over all streams
-	DiskReserve int64  // free bytes below which puts are refused; 0: 2 % of the disk, at most 2 GiB; negative: none
+	Data        string        // directory of the data; made if missing
+	Memory      bool          // keep everything in memory instead
+	FlightAddr  string        // host:port of the Flight listener; port 0 picks one
+	HTTPAddr    string        // host:port of the HTTP listener; empty: none
+	MaxMessage  int64         // largest body of one message, in bytes
+	PutMemory   int64         // bytes of messages on their way in, over all streams
+	DrainTime   time.Duration // how long calls may take to end once the node was told to stop; 0: 10 s
+	DiskReserve int64         // free bytes below which puts are refused; 0: 2 % of the disk, at most 2 GiB; negative: none
 
 	CreateTables bool   // a table may be created by the first batch put into it
 	Version      string // what /version says
+	Commit       string // likewise: what it was built from
 
 	Logger *slog.Logger
 	FS     fs.FS            // nil: the machine's, or a memory one with Memory
@@ -51,6 +54,9 @@ func (o Options) withDefaults() Options {
 	if o.PutMemory == 0 {
 		o.PutMemory = DefaultPutMemory
 	}
+	if o.DrainTime == 0 {
+		o.DrainTime = DefaultDrainTime
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -71,6 +77,9 @@ func (o Options) validate() error {
 	}
 	if o.MaxMessage < 1<<20 || o.MaxMessage > 1<<30 {
 		faults = append(faults, fmt.Errorf("the largest message is %d bytes, it must be between 1 MiB and 1 GiB", o.MaxMessage))
+	}
+	if o.DrainTime < 0 {
+		faults = append(faults, fmt.Errorf("the time for draining is %v, it must not be negative", o.DrainTime))
 	}
 	if o.PutMemory < 1<<20 {
 		faults = append(faults, fmt.Errorf("the memory for puts is %d bytes, it must be at least 1 MiB", o.PutMemory))

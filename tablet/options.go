@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/tablet/replica"
 )
@@ -21,6 +23,8 @@ type Options struct {
 	Self replica.Member
 	// Logger gets what an operator should know. Default: slog.Default.
 	Logger *slog.Logger
+	// Registerer takes the server's metrics. Default: nobody sees them.
+	Registerer prometheus.Registerer
 }
 
 func (o Options) withDefaults() Options {

@@ -18,6 +18,7 @@ import (
 type Server struct {
 	disk     *arrowlog.Disk
 	options  Options
+	metrics  *metrics
 	writers  writers
 	draining atomic.Bool
 
@@ -35,7 +36,7 @@ type Server struct {
 // New makes a server that serves nothing until the first Reconcile. The disk stays the caller's, to be closed after
 // the server.
 func New(disk *arrowlog.Disk, o Options) *Server {
-	return &Server{
+	s := &Server{
 		disk:    disk,
 		options: o.withDefaults(),
 		version: -1,
@@ -45,6 +46,8 @@ func New(disk *arrowlog.Disk, o Options) *Server {
 		opened:  make(map[*Tablet]quiver.Offset),
 		watches: make(map[quiver.TableID]map[*watch]struct{}),
 	}
+	s.metrics = newMetrics(o.Registerer, s)
+	return s
 }
 
 // Table is a table as it was last heard of. The error is TABLE_NOT_FOUND.
@@ -162,7 +165,8 @@ func (s *Server) Run(ctx context.Context) error {
 // Maintain is one round of Run.
 func (s *Server) Maintain(ctx context.Context) {
 	if err := s.disk.Maintain(s.options.Now()); err != nil {
-		s.options.Logger.Error("maintain the disk", "err", err)
+		s.metrics.failures.Inc()
+		s.options.Logger.Error("something failed while the disk was maintained, to be tried again", "err", err)
 	}
 	for _, t := range s.settleLate() {
 		if l := t.leading.Load(); l != nil && l.log.Failed() == nil {

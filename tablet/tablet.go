@@ -230,6 +230,7 @@ func (t *Tablet) lead(epoch quiver.Epoch) (*leadership, error) {
 	t.adopt(l)
 	t.advance(l)
 	t.wake()
+	t.server.metrics.leaderships.Inc()
 	return l, nil
 }
 
@@ -289,6 +290,7 @@ func logConfig(meta *quiver.Table) arrowlog.LogConfig {
 // unavailable is the error of a bucket that has no leader here now.
 func (t *Tablet) unavailable(what string, cause error) error {
 	err := quiver.Errorf(quiver.LeaderNotAvailable, "%s", what).On(t.subject()).Advise("send it again")
+	t.server.metrics.unavailable.Inc()
 	if cause != nil {
 		t.server.options.Logger.Warn("a bucket is not available", "bucket", t.id.String(), "why", what, "err", cause)
 		err = err.Because(cause)

@@ -57,8 +57,8 @@ func NewSeed(id quiver.BucketID, salt uint64) Seed {
 	return Seed(checksum(0, b[:]))
 }
 
-// formatVersion is the version of the batch header and of the segment header.
-const formatVersion = 1
+// FormatVersion is the version of the batch header and of the segment header.
+const FormatVersion = 1
 
 // Where the fields of the header stand in its text, in hexadecimal digits.
 const (
@@ -157,8 +157,8 @@ func (h *Header) parse(src []byte) error {
 	h.Previous = be.Uint32(raw[atPrevious/2:])
 	h.Payload = be.Uint32(raw[atPayload/2:])
 	h.CRC = be.Uint32(raw[atCRC/2:])
-	if h.Version != formatVersion {
-		return fmt.Errorf("batch header: version %d, this program reads %d", h.Version, formatVersion)
+	if h.Version != FormatVersion {
+		return fmt.Errorf("batch header: version %d, this program reads %d", h.Version, FormatVersion)
 	}
 	if rows > maxRows {
 		return fmt.Errorf("batch header: %d rows", rows)
@@ -189,7 +189,7 @@ const (
 func (b *Batch) Stamp(s Stamp, seed Seed) uint32 {
 	b.Seal()
 	h := Header{
-		Version:       formatVersion,
+		Version:       FormatVersion,
 		BaseOffset:    s.BaseOffset,
 		Rows:          b.rows,
 		Epoch:         s.Epoch,

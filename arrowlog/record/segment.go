@@ -39,7 +39,7 @@ const (
 
 func (s SegmentIdentity) put(dst []byte) {
 	_ = dst[segmentDigits-1]
-	putHex(dst[atSegmentVersion:atSegmentTable], formatVersion)
+	putHex(dst[atSegmentVersion:atSegmentTable], FormatVersion)
 	putHex(dst[atSegmentTable:atSegmentPartition], uint64(s.Bucket.Table))
 	putHex(dst[atSegmentPartition:atSegmentBucket], uint64(s.Bucket.Partition))
 	putHex(dst[atSegmentBucket:atSegmentBase], uint64(s.Bucket.Bucket))
@@ -71,8 +71,8 @@ func (s *SegmentIdentity) parse(src []byte) (crc uint32, err error) {
 	switch {
 	case !ok:
 		return 0, fmt.Errorf("segment header: not the expected hexadecimal digits")
-	case version != formatVersion:
-		return 0, fmt.Errorf("segment header: version %d, this program reads %d", version, formatVersion)
+	case version != FormatVersion:
+		return 0, fmt.Errorf("segment header: version %d, this program reads %d", version, FormatVersion)
 	case s.BaseOffset < 0 || s.BaseOffset > maxOffset:
 		return 0, fmt.Errorf("segment header: offset %d", s.BaseOffset)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -18,7 +17,8 @@ import (
 // newDev is the one process with everything, for a developer's machine: tables are created by their first batch,
 // nobody has to authenticate, and it listens on loopback.
 func newDev() *cobra.Command {
-	options := node.Options{Version: version, CreateTables: true}
+	options := node.Options{Version: version, Commit: commit(), CreateTables: true}
+	var log logging
 	cmd := &cobra.Command{
 		Use:     "dev",
 		Short:   "Start one process with everything: no configuration, tables are created by their first batch",
@@ -28,7 +28,11 @@ func newDev() *cobra.Command {
 			if err := settle(cmd.Flags(), &options); err != nil {
 				return usageError{err}
 			}
-			options.Logger = newLogger(cmd.ErrOrStderr())
+			logger, err := log.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return usageError{err}
+			}
+			options.Logger = logger
 			return runNode(cmd.Context(), options, cmd.OutOrStdout())
 		},
 	}
@@ -36,10 +40,12 @@ func newDev() *cobra.Command {
 	flags.StringVar(&options.Data, "data", "quiver-data", "directory of the data; made if it is missing (QUIVER_DATA)")
 	flags.BoolVar(&options.Memory, "memory", false, "keep everything in memory: it is gone when the process ends (QUIVER_MEMORY)")
 	flags.StringVar(&options.FlightAddr, "flight-addr", "127.0.0.1:8815", "address of the Flight port; port 0 picks one (QUIVER_FLIGHT_ADDR)")
-	flags.StringVar(&options.HTTPAddr, "http-addr", "127.0.0.1:8816", "address of the HTTP port: /livez, /readyz, /version (QUIVER_HTTP_ADDR)")
+	flags.StringVar(&options.HTTPAddr, "http-addr", "127.0.0.1:8816", "address of the HTTP port: /livez, /readyz, /metrics, /version (QUIVER_HTTP_ADDR)")
 	flags.Int64Var(&options.MaxMessage, "max-message", node.DefaultMaxMessage, "largest message taken, in bytes (QUIVER_MAX_MESSAGE)")
 	flags.Int64Var(&options.PutMemory, "put-memory", node.DefaultPutMemory, "memory for messages on their way in, in bytes; over it streams wait (QUIVER_PUT_MEMORY)")
 	flags.Int64Var(&options.DiskReserve, "disk-reserve", 0, "free bytes below which puts are refused with DISK_FULL; 0: 2 % of the disk, at most 2 GiB; negative: none (QUIVER_DISK_RESERVE)")
+	flags.DurationVar(&options.DrainTime, "drain-time", node.DefaultDrainTime, "how long calls may take to end after SIGTERM, before they are cut (QUIVER_DRAIN_TIME)")
+	log.flags(flags)
 	return cmd
 }
 
@@ -115,14 +121,4 @@ Try it from Python (pip install pyarrow pandas):
   print(c.do_get(fl.Ticket(b'{"table": "events"}')).read_pandas())
 `, options.Version, n.FlightAddr(), n.HTTPAddr(), data)
 	return err
-}
-
-// newLogger writes text to a terminal and JSON to everything else.
-func newLogger(w io.Writer) *slog.Logger {
-	if file, ok := w.(*os.File); ok {
-		if info, err := file.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return slog.New(slog.NewTextHandler(w, nil))
-		}
-	}
-	return slog.New(slog.NewJSONHandler(w, nil))
 }
