@@ -194,9 +194,7 @@ func (l *Log) write(g *group, roll bool) error {
 		return err
 	}
 	if roll {
-		if l.tail != nil {
-			l.closeTail()
-		}
+		l.endTail()
 		if err := l.openTail(g.schema); err != nil {
 			return err
 		}

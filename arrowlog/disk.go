@@ -27,7 +27,7 @@ const logDir = "log"
 // Disk is the logs of one data directory. It owns what they share: the fence, the room left, the open descriptors,
 // the indexes in memory, and the checkpoint file. It starts no goroutine.
 //
-// Lock order: slot.mu, a log's role (see Log), checkpointMu, Log.mu, and the small ones last: mu, dirtyMu, dirsMu and
+// Lock order: expiring, slot.mu, a log's role (see Log), checkpointMu, Log.mu, and the small ones last: mu, dirtyMu, dirsMu and
 // those of the caches, under which no other is taken.
 type Disk struct {
 	fsys    fs.FS
@@ -46,6 +46,9 @@ type Disk struct {
 	removed map[quiver.TableID]struct{}      // tables that were dropped: no call that comes late makes a log of theirs again
 	cut     map[quiver.PartitionRef]struct{} // partitions that were dropped, likewise
 	closed  bool
+
+	// expiring is held while logs expire.
+	expiring sync.Mutex
 
 	// What Maintain has to look at: logs that wrote since the last checkpoint, and logs whose last segment may have to
 	// be closed or whose indexes are to be written.
@@ -134,7 +137,8 @@ func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
 type slot struct {
 	mu      sync.Mutex
 	log     *Log // nil: not open
-	removed bool // with its table
+	removed bool // with its table or partition
+	stale   bool // another slot may have taken its place
 }
 
 // Log gives the log of a bucket. The first call recovers it from what is on the disk; the directory is made by the
@@ -145,11 +149,10 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 	if c.Schema == nil {
 		return nil, errors.New("arrowlog: a log needs a schema")
 	}
-	s := d.slot(id)
+	s := d.lockSlot(id)
 	if s == nil {
 		return nil, d.errNoSlot(id)
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.removed {
 		return nil, errRemoved(id)
@@ -173,6 +176,33 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 	}
 	s.log = l
 	return l, nil
+}
+
+// lockSlot gives the bucket's slot, locked, or nil as slot does.
+func (d *Disk) lockSlot(id quiver.BucketID) *slot {
+	for {
+		s := d.slot(id)
+		if s == nil {
+			return nil
+		}
+		s.mu.Lock()
+		if !s.stale {
+			return s
+		}
+		s.mu.Unlock()
+	}
+}
+
+// forgetSlot takes the slot of a bucket whose log is not open off the list, so that it takes no memory. The caller
+// holds the slot.
+func (d *Disk) forgetSlot(id quiver.BucketID, s *slot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.removed || d.slots[id] != s {
+		return // whoever removes it holds on to it
+	}
+	s.stale = true
+	delete(d.slots, id)
 }
 
 // slot gives the bucket's slot, nil once the disk is closed or the table or partition was removed.
@@ -204,11 +234,10 @@ func (d *Disk) errNoSlot(id quiver.BucketID) error {
 
 // Remove deletes a bucket's log for ever. Reads that are under way may fail.
 func (d *Disk) Remove(id quiver.BucketID) error {
-	s := d.slot(id)
+	s := d.lockSlot(id)
 	if s == nil {
 		return d.errNoSlot(id)
 	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.log != nil {
 		s.log.shut(errRemoved(id))

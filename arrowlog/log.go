@@ -65,6 +65,7 @@ type Log struct {
 	gone     bool          // removed, or replaced by a fresh one
 	unknown  quiver.Offset // rows before it may be on the disk although their commit failed
 	watchers []chan<- struct{}
+	pins     map[*Pin]struct{}
 }
 
 // unit is one put: the pieces of it lie next to each other, and no high watermark between them.

@@ -246,7 +246,7 @@ func (tr *trace) sync() error {
 // step does one random thing. Errors of a failing disk come back as errInjected.
 func (tr *trace) step() error {
 	tr.clock.advance(time.Duration(tr.r.IntN(3000)) * time.Millisecond)
-	switch k := tr.r.IntN(20); {
+	switch k := tr.r.IntN(21); {
 	case k < 12:
 		for range 1 + tr.r.IntN(4) {
 			if err := tr.stage(); err != nil {
@@ -275,9 +275,89 @@ func (tr *trace) step() error {
 			return err
 		}
 		return tr.begin()
+	case k == 18:
+		return tr.expire()
 	default:
 		return tr.model.check(tr.log)
 	}
+}
+
+// expire carries out a random rule, sometimes on a log that is not open. What may go at the most is what the rule says
+// of rows; segments keep more.
+func (tr *trace) expire() error {
+	rule := Retention{Bytes: tr.r.Int64N(8000)}
+	if tr.r.IntN(2) == 0 {
+		rule = Retention{OlderThan: tr.clock.Now().Add(-time.Duration(tr.r.IntN(8000)) * time.Millisecond).UnixMilli()}
+	}
+	limit := tr.model.acked
+	var pin *Pin
+	if tr.r.IntN(3) == 0 && tr.model.acked > tr.model.start {
+		limit = tr.model.start + quiver.Offset(tr.r.Int64N(int64(tr.model.acked-tr.model.start)+1))
+		pin = tr.log.Pin(limit, time.Time{})
+	}
+	closed := pin == nil && tr.r.IntN(4) == 0
+	if closed {
+		if err := tr.disk.Close(); err != nil {
+			return err
+		}
+		d, err := OpenDisk(tr.fsys, "data", tr.opts)
+		if err != nil {
+			return err
+		}
+		tr.disk = d
+	}
+	tr.model.asked = limit
+	e := tr.disk.Expire([]Expiry{{Bucket: bucket, Config: tr.config, Rule: rule}}, tr.clock.Now())[0]
+	if pin != nil {
+		pin.Release()
+	}
+	if closed {
+		if len(tr.disk.slots) > 0 {
+			return errors.New("a log that was not open takes a slot")
+		}
+		l, err := tr.disk.Log(bucket, tr.config)
+		if err != nil {
+			return err
+		}
+		tr.log = l
+		if e.Err == nil {
+			tr.model.start = tr.log.Start()
+		}
+		return errors.Join(e.Err, tr.recovered())
+	}
+	if e.Err != nil {
+		return e.Err
+	}
+	start := tr.log.Start()
+	if start > limit || int64(start-tr.model.start) != e.Rows {
+		return fmt.Errorf("%d rows expired, the log starts at %d, before at %d, pinned at %d", e.Rows, start, tr.model.start, limit)
+	}
+	tr.model.start = start
+	return tr.checkExpired(rule, e)
+}
+
+// checkExpired compares what is left with the rule, by an obvious way: rows of the segments that are there.
+func (tr *trace) checkExpired(rule Retention, e Expired) error {
+	if rule.Bytes > 0 {
+		return nil
+	}
+	if e.Oldest != 0 && e.Oldest < rule.OlderThan && tr.log.pinnedLocked(tr.log.high, tr.clock.Now()) == tr.log.high &&
+		tr.model.asked == tr.model.acked {
+		return fmt.Errorf("rows of %d stay, the rule lets go what is older than %d", e.Oldest, rule.OlderThan)
+	}
+	for i, s := range tr.log.segments {
+		x, err := s.loadIndex()
+		if tr.log.open && i == len(tr.log.segments)-1 {
+			x, err = &index{entries: tr.log.entries}, nil
+		}
+		if err != nil {
+			return err
+		}
+		if n := len(x.entries); i == 0 && n > 0 && x.entries[n-1].time != e.Oldest {
+			return fmt.Errorf("the oldest segment ends at the time %d, told is %d", x.entries[n-1].time, e.Oldest)
+		}
+	}
+	return nil
 }
 
 // check compares the log with the model: everything acknowledged is there, and beyond it only what was staged, in

@@ -42,7 +42,7 @@ func (l *Log) DeleteBefore(offset quiver.Offset) error {
 	l.role <- struct{}{}
 	defer func() { <-l.role }()
 	l.mu.Lock()
-	failed, start, high, segments := l.failed, l.start, l.high, l.segments
+	failed, start, high := l.failed, l.start, l.high
 	l.mu.Unlock()
 	switch {
 	case failed != nil:
@@ -52,32 +52,44 @@ func (l *Log) DeleteBefore(offset quiver.Offset) error {
 	case offset > high:
 		return outOfRange(l.id, offset, start, high)
 	}
+	gone, err := l.cutBefore(offset)
+	if err != nil {
+		return err
+	}
+	if err := l.disk.checkpoint(); err != nil {
+		return &quiver.Error{Op: "arrowlog.delete", Reason: quiver.LeaderNotAvailable, Outcome: quiver.Unknown,
+			Subject: subject(l.id), Detail: "the new start of the log could not be written", Hint: "send it again", Err: err}
+	}
+	for _, s := range gone {
+		s.removed.Store(true)
+		s.release()
+	}
+	return nil
+}
+
+// cutBefore makes the log start at the offset, and takes the segments off it that lie before that. Their files may be
+// deleted once the checkpoint is written. The caller holds the role.
+func (l *Log) cutBefore(offset quiver.Offset) ([]*segment, error) {
+	segments := l.segments // only the role's holder changes them
 	gone := 0
 	for gone+1 < len(segments) && segments[gone+1].base <= offset {
 		gone++
 	}
 	if gone > 0 {
 		if err := l.secureState(segments, gone); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	l.disk.metrics.deletedRows.Add(float64(offset - start))
 	l.mu.Lock()
 	l.start = offset
 	l.segments = segments[gone:]
 	l.notifyLocked()
 	l.mu.Unlock()
 	l.disk.markDirty(l)
-	if err := l.disk.checkpoint(); err != nil {
-		return &quiver.Error{Op: "arrowlog.delete", Reason: quiver.LeaderNotAvailable, Outcome: quiver.Unknown,
-			Subject: subject(l.id), Detail: "the new start of the log could not be written", Hint: "send it again", Err: err}
-	}
 	for _, s := range segments[:gone] {
 		l.forgetUnindexed(s)
-		s.removed.Store(true)
-		s.release()
 	}
-	return nil
+	return segments[:gone], nil
 }
 
 func (l *Log) forgetUnindexed(s *segment) {
@@ -105,42 +117,4 @@ func (l *Log) secureState(segments []*segment, first int) error {
 			l.id, s.base, err)
 	}
 	return nil
-}
-
-// RetentionPoint gives the offset before which whole segments may go: those whose rows are all older than the time
-// (milliseconds), and the oldest ones beyond so many bytes. Zero means no such bound. The segment that is written to
-// stays.
-func (l *Log) RetentionPoint(olderThan, bytes int64) (quiver.Offset, error) {
-	l.mu.Lock()
-	segments, point, high := l.segments, l.start, l.high
-	l.mu.Unlock()
-	if len(segments) < 2 {
-		return point, nil
-	}
-	total := int64(0)
-	for _, s := range segments {
-		n, err := s.fileSize()
-		if err != nil && !isNotExist(err) {
-			return point, readError(l.id, err)
-		}
-		total += n
-	}
-	for i, s := range segments[:len(segments)-1] {
-		size, _ := s.fileSize()
-		over := bytes > 0 && total > bytes
-		if !over && olderThan > 0 {
-			x, err := s.loadIndex()
-			if err != nil && quiver.ReasonOf(err) != quiver.CorruptRange {
-				return point, readError(l.id, err)
-			}
-			over = err != nil || len(x.entries) == 0 || x.entries[len(x.entries)-1].time < olderThan
-		}
-		until := segments[i+1].base
-		if !over || until > high {
-			break
-		}
-		total -= size
-		point = until
-	}
-	return point, nil
 }

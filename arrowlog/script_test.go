@@ -72,8 +72,9 @@ func runScript(t *testing.T, path string) {
 // script is the world of one script.
 type script struct {
 	*world
-	mem *fs.Mem
-	log *Log
+	mem    *fs.Mem
+	log    *Log
+	pinned *Pin
 }
 
 func newScript(t *testing.T) *script {
@@ -159,7 +160,8 @@ func init() {
 		"epochs": (*script).epochs, "log": (*script).describe, "files": (*script).listFiles, "roll": (*script).roll,
 		"maintain": (*script).maintain, "advance": (*script).advance, "flip": (*script).flip, "zero": (*script).zero,
 		"truncate": (*script).truncate, "remove": (*script).remove, "delete-before": (*script).deleteBefore,
-		"offset-at": (*script).offsetAt, "retention": (*script).retention, "schema": (*script).newSchema,
+		"offset-at": (*script).offsetAt, "retention": (*script).retention, "expire": (*script).expire,
+		"pin": (*script).pin, "unpin": (*script).unpin, "glance": (*script).glance, "open-disk": (*script).openDisk, "schema": (*script).newSchema,
 		"segment": (*script).segment,
 	}
 }
@@ -449,13 +451,57 @@ func (s *script) offsetAt(a args) (string, error) {
 	return fmt.Sprint(o), err
 }
 
-func (s *script) retention(a args) (string, error) {
-	older := int64(0)
+func (s *script) rule(a args) Retention {
+	rule := Retention{Bytes: a.int("bytes", 0)}
 	if v := a.int("older", 0); v > 0 {
-		older = newClock().now.UnixMilli() + v*1000
+		rule.OlderThan = newClock().now.UnixMilli() + v*1000
 	}
-	o, err := s.log.RetentionPoint(older, a.int("bytes", 0))
+	return rule
+}
+
+func (s *script) retention(a args) (string, error) {
+	o, err := s.log.RetentionPoint(s.rule(a), s.clock.Now())
 	return fmt.Sprint(o), err
+}
+
+// expire carries out retention, on the log as it is: open or not.
+func (s *script) expire(a args) (string, error) {
+	e := s.disk.Expire([]Expiry{{Bucket: bucket, Config: s.config, Rule: s.rule(a)}}, s.clock.Now())[0]
+	if e.Err != nil {
+		return "", e.Err
+	}
+	return fmt.Sprintf("%d rows, oldest %s", e.Rows, ago(e.Oldest)), nil
+}
+
+// ago writes a time as the scripts do, in seconds since they began.
+func ago(t int64) string {
+	if t == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("+%ds", (t-newClock().now.UnixMilli())/1000)
+}
+
+func (s *script) pin(a args) (string, error) {
+	until := time.Time{}
+	if v := a.int("for", 0); v > 0 {
+		until = s.clock.Now().Add(time.Duration(v) * time.Second)
+	}
+	s.pinned = s.log.Pin(quiver.Offset(a.number(0)), until)
+	return "", nil
+}
+
+func (s *script) unpin(args) (string, error) {
+	s.pinned.Release()
+	return "", nil
+}
+
+func (s *script) glance(args) (string, error) {
+	g, err := s.disk.Glance(bucket)
+	if err != nil {
+		return "", err
+	}
+	buckets, err := s.disk.Buckets(bucket.Table, bucket.Partition)
+	return fmt.Sprintf("rows %v, oldest %s, %d bytes; buckets %v", g.Rows, ago(g.Oldest), g.Bytes, buckets), err
 }
 
 func (s *script) newSchema(a args) (string, error) {
@@ -520,4 +566,14 @@ func (s *script) segment(a args) (string, error) {
 		return out.String(), err
 	}
 	return "", errors.New("no such segment")
+}
+
+// openDisk opens the disk, and no log.
+func (s *script) openDisk(args) (string, error) {
+	d, err := OpenDisk(s.fsys, "data", s.opts)
+	if err != nil {
+		return "", err
+	}
+	s.disk, s.log = d, nil
+	return "", nil
 }

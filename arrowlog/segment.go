@@ -48,6 +48,7 @@ type segment struct {
 	refs    atomic.Int32
 	removed atomic.Bool
 	bytes   atomic.Int64 // of the file, -1: not asked yet
+	last    atomic.Int64 // timestamp of its last row, once it is closed; 0: not asked yet
 
 	mu   sync.Mutex // held while head or index is loaded
 	head atomic.Pointer[segmentHead]

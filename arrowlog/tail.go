@@ -220,10 +220,30 @@ func (s *segment) fill(f fs.File, message []byte) error {
 	return d.failWrite(f.Sync())
 }
 
+// endTail makes room for another segment: it closes the one that is written to, or takes it off the log if it has no
+// batch, since the next one begins at the same offset and takes over its name.
+func (l *Log) endTail() {
+	switch t := l.tail; {
+	case t == nil:
+	case !t.empty():
+		l.closeTail()
+	default:
+		l.disk.files.forget(t.seg.path(segmentSuffix))
+		l.tail = nil
+		l.mu.Lock()
+		l.segments = l.segments[:len(l.segments)-1]
+		l.entries, l.open = nil, false
+		l.mu.Unlock()
+	}
+}
+
 // closeTail closes the segment that is written to. The next commit makes a new one.
 func (l *Log) closeTail() {
 	l.trim()
 	t := l.tail
+	if n := len(l.entries); n > 0 {
+		t.seg.last.Store(l.entries[n-1].time)
+	}
 	x := &index{entries: l.entries, covered: t.pos}
 	t.seg.idx.Store(x)
 	l.disk.indexes.add(t.seg, x)
