@@ -37,7 +37,7 @@
 // # Failures of Embedded
 //
 // A Pebble database that failed to write is never used again: an fsync that failed is not repeated. It is cut off from
-// the file system (see fence), so that no goroutine of it can touch a file any more, and the next call opens the
+// the file system (see fs.Fence), so that no goroutine of it can touch a file any more, and the next call opens the
 // directory anew. Opening replays the write-ahead log and writes what it found there again, to new files that are
 // synced before the store answers: what was read back is durable. The process never ends because of the store.
 package metastore

@@ -24,7 +24,7 @@ const (
 // engine is one life of the Pebble database, from opening it to its first failure.
 type engine struct {
 	db     *pebble.DB
-	fence  *fence // what failed first, of any kind, is noted here
+	fence  *fs.Fence // what failed first, of any kind, is noted here
 	logger *slog.Logger
 }
 
@@ -33,7 +33,7 @@ var _ pebble.LoggerAndTracer = (*engine)(nil)
 // openEngine opens the database. A failure during recovery is a failure to open: what was replayed from the
 // write-ahead log counts as durable only once it was written again.
 func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o EmbeddedOptions) (*engine, error) {
-	e := &engine{fence: &fence{FS: fsys}, logger: o.Logger}
+	e := &engine{fence: fs.NewFence(fsys), logger: o.Logger}
 	db, err := pebble.Open(dir, e.options(lock, o.memtable))
 	if err != nil {
 		return nil, errors.Join(e.failure(), err)
@@ -225,10 +225,10 @@ func (e *engine) close() error {
 }
 
 // fail notes a failure that the fence did not see: damage that was read. The first failure counts.
-func (e *engine) fail(err error) { e.fence.fall(err) }
+func (e *engine) fail(err error) { e.fence.Fall(err) }
 
 // failure gives the first failure, or nil.
-func (e *engine) failure() error { return e.fence.failure() }
+func (e *engine) failure() error { return e.fence.Failure() }
 
 // Infof implements pebble.Logger: what the database does in good health is of no interest.
 func (e *engine) Infof(string, ...any) {}

@@ -1,4 +1,4 @@
-package metastore
+package fs
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// fence stands between one Pebble database and the file system. At the first change to the disk that fails it notes
+// Fence stands between one Pebble database and the file system. At the first change to the disk that fails it notes
 // the failure and falls: from then on nothing that the database does reaches the disk, and the database is told that
 // all of it worked.
 //
@@ -18,15 +18,18 @@ import (
 // while it opens) or ends the process (a manifest that cannot be written). Told a lie it comes to rest and can be
 // closed like any other; nobody believes its answers, since failure is asked after each of them. And it can run on for
 // a while beside its successor in the same directory without doing harm.
-type fence struct {
+type Fence struct {
 	vfs.FS // for what does not change the disk
 
 	gate   sync.RWMutex // held for reading while an operation is in the file system
 	failed error        // the first failure, guarded by gate; nil: the fence stands
 }
 
-// fall ends the fence, for the reason given. It returns when the last operation under way has ended.
-func (f *fence) fall(cause error) {
+// NewFence puts a fence before a file system.
+func NewFence(fsys FS) *Fence { return &Fence{FS: fsys} }
+
+// Fall ends the fence, for the reason given. It returns when the last operation under way has ended.
+func (f *Fence) Fall(cause error) {
 	f.gate.Lock()
 	defer f.gate.Unlock()
 	if f.failed == nil {
@@ -34,8 +37,8 @@ func (f *fence) fall(cause error) {
 	}
 }
 
-// failure says why the fence fell, or nil.
-func (f *fence) failure() error {
+// Failure says why the fence fell, or nil.
+func (f *Fence) Failure() error {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
 	return f.failed
@@ -43,15 +46,15 @@ func (f *fence) failure() error {
 
 // do runs an operation that changes the disk. It gives false if the operation did not happen, or failed, and is to be
 // answered with a lie.
-func (f *fence) do(op func() error) bool {
+func (f *Fence) do(op func() error) bool {
 	err := f.pass(op)
 	if err != nil {
-		f.fall(err)
+		f.Fall(err)
 	}
 	return err == nil
 }
 
-func (f *fence) pass(op func() error) error {
+func (f *Fence) pass(op func() error) error {
 	f.gate.RLock()
 	defer f.gate.RUnlock()
 	if f.failed != nil {
@@ -61,7 +64,7 @@ func (f *fence) pass(op func() error) error {
 }
 
 // doExisting is do for an operation on a name; that there is no such name is an honest answer to it.
-func (f *fence) doExisting(op func() error) error {
+func (f *Fence) doExisting(op func() error) error {
 	var missing error
 	f.do(func() error {
 		err := op()
@@ -74,7 +77,7 @@ func (f *fence) doExisting(op func() error) error {
 }
 
 // open runs an operation that opens a file for writing. Behind a fallen fence the file is one that nobody sees.
-func (f *fence) open(op func() (vfs.File, error)) (vfs.File, error) {
+func (f *Fence) open(op func() (vfs.File, error)) (vfs.File, error) {
 	var file vfs.File
 	ok := f.do(func() (err error) {
 		file, err = op()
@@ -86,7 +89,7 @@ func (f *fence) open(op func() (vfs.File, error)) (vfs.File, error) {
 	return &fencedFile{File: file, fence: f}, nil
 }
 
-func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *Fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(f.PathBase(name), markerPrefix) {
 		f.do(func() error { return f.syncDir(f.PathDir(name)) })
 	}
@@ -98,7 +101,7 @@ func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 // order of entries could lose the manifest and keep the marker, so the directory is synced in between too.
 const markerPrefix = "marker."
 
-func (f *fence) syncDir(dir string) error {
+func (f *Fence) syncDir(dir string) error {
 	d, err := f.FS.OpenDir(dir)
 	if err != nil {
 		return err
@@ -106,46 +109,46 @@ func (f *fence) syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (f *fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (f *Fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return f.open(func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
 }
 
-func (f *fence) OpenDir(name string) (vfs.File, error) {
+func (f *Fence) OpenDir(name string) (vfs.File, error) {
 	return f.open(func() (vfs.File, error) { return f.FS.OpenDir(name) })
 }
 
-func (f *fence) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+func (f *Fence) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return f.open(func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, category) })
 }
 
-func (f *fence) Link(old, name string) error {
+func (f *Fence) Link(old, name string) error {
 	return f.doExisting(func() error { return f.FS.Link(old, name) })
 }
 
-func (f *fence) Remove(name string) error {
+func (f *Fence) Remove(name string) error {
 	return f.doExisting(func() error { return f.FS.Remove(name) })
 }
 
-func (f *fence) RemoveAll(name string) error {
+func (f *Fence) RemoveAll(name string) error {
 	return f.doExisting(func() error { return f.FS.RemoveAll(name) })
 }
 
-func (f *fence) Rename(old, name string) error {
+func (f *Fence) Rename(old, name string) error {
 	return f.doExisting(func() error { return f.FS.Rename(old, name) })
 }
 
-func (f *fence) MkdirAll(dir string, perm os.FileMode) error {
+func (f *Fence) MkdirAll(dir string, perm os.FileMode) error {
 	f.do(func() error { return f.FS.MkdirAll(dir, perm) })
 	return nil
 }
 
 // Unwrap hides the file system below, so that nothing goes around the fence.
-func (f *fence) Unwrap() vfs.FS { return nil }
+func (f *Fence) Unwrap() vfs.FS { return nil }
 
 // fencedFile is a file that was opened for writing through a fence that stood.
 type fencedFile struct {
 	vfs.File
-	fence *fence
+	fence *Fence
 }
 
 func (f *fencedFile) Write(p []byte) (int, error) {
@@ -181,7 +184,7 @@ func (f *fencedFile) SyncTo(length int64) (full bool, err error) {
 // Close tells the truth about the descriptor, and counts as a change: some file systems report a lost write only here.
 func (f *fencedFile) Close() error {
 	if err := f.File.Close(); err != nil {
-		f.fence.fall(err)
+		f.fence.Fall(err)
 	}
 	return nil
 }

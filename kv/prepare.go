@@ -1,0 +1,365 @@
+package kv
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/quiverlog/quiver"
+)
+
+// Rows is a batch to be prepared.
+type Rows struct {
+	Len     int
+	Columns []arrow.Array // by place in the schema; nil: not sent. Key columns are all there
+	Op      Op            // of all rows, or
+	Ops     []Op          // of each row, where they are not nil
+	// Partial says that columns which were not sent keep their value. Without it they take their defaults.
+	Partial bool
+	// Expected holds, of each row, the offset of the last change that its key is to have: −1 none at all, null no
+	// condition. nil: no row has one. It is judged by the state before the batch.
+	Expected *array.Int64
+	// Missing inserts absent keys only, and leaves the others as they are.
+	Missing bool
+}
+
+// Counter gives numbers that nobody was given before.
+type Counter func() (int64, error)
+
+// Prepare decides what the rows do, one after the other, by what is applied and staged. Nothing is changed: the caller
+// stages the change, or leaves it. A batch that is refused is refused as a whole: CONDITION_FAILED, DELETE_DISABLED,
+// SCHEMA_MISMATCH.
+func (t *Tablet) Prepare(rows *Rows, next Counter) (*Change, error) {
+	s := t.current()
+	p := preparation{tablet: t, shape: s, rows: rows, next: next}
+	if err := p.encode(); err != nil {
+		return nil, err
+	}
+	if err := p.lookup(); err != nil {
+		return nil, err
+	}
+	if err := p.judge(); err != nil {
+		return nil, err
+	}
+	for i := range rows.Len {
+		if err := p.decide(i); err != nil {
+			return nil, err
+		}
+	}
+	return p.change(), nil
+}
+
+// preparation is one batch on its way to a change.
+type preparation struct {
+	tablet *Tablet
+	shape  *shape
+	rows   *Rows
+	next   Counter
+
+	sent    []bool   // of each value column; nil: the put is about all of them
+	keys    [][]byte // of each row
+	values  []row    // of each row
+	states  []state  // of each different key, in their order
+	ofRow   []int32  // of each row: its state
+	entries []entry  // what stands in the changelog
+}
+
+// state is what becomes of one key.
+type state struct {
+	key     []byte
+	before  row // as applied or staged; nil: none
+	now     row
+	changed bool
+	entry   int // the last one that concerns the key
+}
+
+// encode makes keys and rows.
+func (p *preparation) encode() error {
+	c := p.shape.codec
+	keys := make([]*input, len(c.keys))
+	for i := range c.keys {
+		keys[i] = newInput(p.rows.Columns[c.keys[i].place])
+	}
+	var err error
+	if p.keys, err = c.encodeKeys(p.tablet.rows, keys, p.rows.Len); err != nil {
+		return err
+	}
+	values := make([]*input, len(c.values))
+	p.sent = make([]bool, len(c.values))
+	all := true
+	for i := range c.values {
+		if column := p.rows.Columns[c.values[i].place]; column != nil {
+			values[i], p.sent[i] = newInput(column), true
+		} else {
+			all = false
+		}
+	}
+	if all || !p.rows.Partial {
+		p.sent = nil
+	}
+	p.values = c.encode(values, p.rows.Len)
+	return nil
+}
+
+// lookup finds the current rows of all keys, which are visited in their order.
+func (p *preparation) lookup() error {
+	order := make([]int32, p.rows.Len)
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortStableFunc(order, func(a, b int32) int { return bytes.Compare(p.keys[a], p.keys[b]) })
+	p.ofRow = make([]int32, p.rows.Len)
+	for n, i := range order {
+		if n == 0 || !bytes.Equal(p.keys[i], p.keys[order[n-1]]) {
+			p.states = append(p.states, state{key: p.keys[i]})
+		}
+		p.ofRow[i] = int32(len(p.states) - 1)
+	}
+	found := p.overlay()
+	if err := p.applied(found); err != nil {
+		return err
+	}
+	for i := range p.states {
+		p.states[i].now = p.states[i].before
+	}
+	return nil
+}
+
+// overlay takes what is staged, and tells which keys that was all about. It comes before the look into Pebble: what is
+// staged no more by then has been applied.
+func (p *preparation) overlay() (found []bool) {
+	t := p.tablet
+	found = make([]bool, len(p.states))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.latest) == 0 {
+		return found
+	}
+	for i := range p.states {
+		if m := t.latest[string(p.states[i].key)]; m != nil {
+			p.states[i].before, found[i] = m.row, true
+		}
+	}
+	return found
+}
+
+// applied takes the others from Pebble, with one iterator over all of them.
+func (p *preparation) applied(found []bool) error {
+	t := p.tablet
+	it, err := t.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: t.rows, UpperBound: after(t.rows)})
+	if err != nil {
+		return t.store.readError(err)
+	}
+	for i := range p.states {
+		s := &p.states[i]
+		if !found[i] {
+			if s.before, err = get(it, s.key); err != nil {
+				break
+			}
+		}
+		if s.before != nil {
+			if s.before, err = t.read(p.shape, s.before); err != nil {
+				break
+			}
+		}
+	}
+	return t.store.readError(firstError(err, it.Error(), it.Close()))
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get finds one key. Keys come in ascending order, so that the iterator need not begin anew for each.
+func get(it *pebble.Iterator, key []byte) (row, error) {
+	if !it.SeekPrefixGE(key) || !bytes.Equal(it.Key(), key) {
+		return nil, it.Error()
+	}
+	stored, err := it.ValueAndErr()
+	return bytes.Clone(stored), err
+}
+
+// judge looks at the conditions.
+func (p *preparation) judge() error {
+	expected := p.rows.Expected
+	if expected == nil {
+		return nil
+	}
+	for i := range p.rows.Len {
+		if expected.IsNull(i) {
+			continue
+		}
+		at := quiver.Offset(-1)
+		if before := p.states[p.ofRow[i]].before; before != nil {
+			at = before.offset()
+		}
+		if want := quiver.Offset(expected.Value(i)); at != want {
+			return p.conditionFailed(i, want, at)
+		}
+	}
+	return nil
+}
+
+func (p *preparation) conditionFailed(i int, want, at quiver.Offset) error {
+	what := "is absent"
+	if at >= 0 {
+		what = fmt.Sprintf("was changed last at offset %d", at)
+	}
+	expected := fmt.Sprintf("offset %d", want)
+	if want < 0 {
+		expected = "no row"
+	}
+	return quiver.Errorf(quiver.ConditionFailed, "row %d expects %s, but its key %s %s; nothing of the batch was applied in this bucket",
+		i, expected, p.shape.codec.keyText(p.keys[i][rowPrefix:]), what).
+		Advise("look the key up again and decide anew").
+		Note("row", strconv.Itoa(i)).Note("offset", strconv.FormatInt(int64(at), 10))
+}
+
+// decide applies one row to the state of its key.
+func (p *preparation) decide(i int) error {
+	op := p.rows.Op
+	if p.rows.Ops != nil {
+		op = p.rows.Ops[i]
+	}
+	s := &p.states[p.ofRow[i]]
+	switch op {
+	case Skip:
+		return nil
+	case Delete:
+		return p.delete(s)
+	}
+	if s.now == nil {
+		return p.insert(s, p.values[i])
+	}
+	if p.rows.Missing {
+		return nil
+	}
+	return p.update(s, p.values[i])
+}
+
+func (p *preparation) insert(s *state, next row) error {
+	m := &p.shape.merge
+	if err := m.first(next); err != nil {
+		return err
+	}
+	if m.counter >= 0 {
+		if !p.shape.codec.get(next, m.counter).null {
+			return p.counterGiven()
+		}
+		id, err := p.next()
+		if err != nil {
+			return err
+		}
+		if width := p.shape.codec.values[m.counter].width; signed(putInteger(uint64(id), width)) != id {
+			return columnError(p.shape.codec.values[m.counter].field.Name, errOverflow)
+		}
+		next = m.count(next, id)
+	}
+	p.add(quiver.Insert, s, next)
+	s.set(next, len(p.entries)-1)
+	return nil
+}
+
+func (p *preparation) counterGiven() error {
+	name := p.shape.codec.values[p.shape.merge.counter].field.Name
+	return quiver.Errorf(quiver.SchemaMismatch, "column %q is filled by the server, and a new row gives it a value", name).
+		Advise("leave the column out, or null")
+}
+
+func (p *preparation) update(s *state, next row) error {
+	m := &p.shape.merge
+	if m.counter >= 0 {
+		given, now := p.shape.codec.get(next, m.counter), p.shape.codec.get(s.now, m.counter)
+		if !given.null && !bytes.Equal(given.raw, now.raw) {
+			return p.counterGiven()
+		}
+	}
+	after, err := m.upsert(s.now, next, p.sent)
+	if err != nil {
+		return err
+	}
+	if after.sameValues(s.now) {
+		if !p.shape.EmitNoOp {
+			return nil
+		}
+		after = bytes.Clone(after) // it gets an offset of its own
+	}
+	p.before(s)
+	p.add(quiver.UpdateAfter, s, after)
+	s.set(after, len(p.entries)-1)
+	return nil
+}
+
+func (p *preparation) delete(s *state) error {
+	switch p.shape.Deletes {
+	case IgnoreDelete:
+		return nil
+	case DisableDelete:
+		return quiver.Errorf(quiver.DeleteDisabled, "the table takes no deletes").Advise("its option delete-behavior says so")
+	}
+	if s.now == nil {
+		return nil
+	}
+	if p.rows.Partial && p.sent != nil && slices.Contains(p.sent, true) {
+		left := p.shape.merge.partialDelete(s.now, p.sent)
+		if left != nil {
+			if left.sameValues(s.now) {
+				return nil
+			}
+			p.before(s)
+			p.add(quiver.UpdateAfter, s, left)
+			s.set(left, len(p.entries)-1)
+			return nil
+		}
+	}
+	p.add(quiver.Delete, s, s.now)
+	s.set(nil, len(p.entries)-1)
+	return nil
+}
+
+// before adds the row that an update replaces.
+func (p *preparation) before(s *state) {
+	if !p.shape.OmitBefore {
+		p.add(quiver.UpdateBefore, s, s.now)
+	}
+}
+
+func (p *preparation) add(what quiver.ChangeType, s *state, r row) {
+	p.entries = append(p.entries, entry{what: what, key: s.key, row: r})
+}
+
+// set makes a row the current one.
+func (s *state) set(r row, entry int) { s.now, s.changed, s.entry = r, true, entry }
+
+// change gives what was decided.
+func (p *preparation) change() *Change {
+	c := &Change{shape: p.shape, entries: p.entries}
+	for i := range p.states {
+		s := &p.states[i]
+		if !s.changed {
+			continue
+		}
+		c.mutations = append(c.mutations, mutation{change: c, key: s.key, row: s.now, entry: s.entry})
+		c.size += len(s.key) + len(s.now) + mutationCost
+		switch {
+		case s.before == nil && s.now != nil:
+			c.inserted++
+		case s.before != nil && s.now == nil:
+			c.inserted--
+		}
+	}
+	return c
+}
+
+// mutationCost is about what a mutation takes in a Pebble batch beside key and row.
+const mutationCost = 16

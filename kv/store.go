@@ -1,0 +1,230 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/fault"
+	"github.com/quiverlog/quiver/internal/fs"
+)
+
+// The points of the store.
+var (
+	pointOpen        = fault.New("kv.open.before")
+	pointBeforeApply = fault.New("kv.advance.before-apply")
+	pointAfterApply  = fault.New("kv.advance.after-apply")
+	pointBeforeDrop  = fault.New("kv.drop.before-excise")
+)
+
+// Options of a Store.
+type Options struct {
+	CacheBytes    int64        // of blocks; 0: 64 MiB
+	MemtableBytes int64        // of one memtable, of which there may be four; 0: 32 MiB
+	Logger        *slog.Logger // nil: none
+}
+
+// What Options stand for when they say nothing.
+const (
+	defaultCache    = 64 << 20
+	defaultMemtable = 32 << 20
+)
+
+func (o Options) withDefaults() Options {
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCache
+	}
+	if o.MemtableBytes == 0 {
+		o.MemtableBytes = defaultMemtable
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Store is the rows of all buckets of one data directory.
+type Store struct {
+	engine *engine
+
+	mu      sync.Mutex
+	schemas map[storedSchema]*quiver.Schema // that are known to be in the database
+}
+
+// storedSchema names a schema of a table.
+type storedSchema struct {
+	table  quiver.TableID
+	schema quiver.SchemaID
+}
+
+// Open opens the store in a directory, which is made if it does not exist. The caller has made sure that nobody else
+// has it open.
+func Open(fsys fs.FS, dir string, o Options) (*Store, error) {
+	if err := pointOpen.Hit(); err != nil {
+		return nil, err
+	}
+	if err := fs.MakeDirs(fsys, dir); err != nil {
+		return nil, fmt.Errorf("kv: make the directory %s: %w", dir, err)
+	}
+	if err := fs.SyncDir(fsys, fsys.PathDir(dir)); err != nil {
+		return nil, fmt.Errorf("kv: sync the directory above %s: %w", dir, err)
+	}
+	e, err := openEngine(fsys, dir, o.withDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("kv: open the database in %s: %w", dir, err)
+	}
+	return &Store{engine: e, schemas: map[storedSchema]*quiver.Schema{}}, nil
+}
+
+// Close writes out what is in memory and closes the database. All readers must have been closed.
+func (s *Store) Close() error { return s.engine.close() }
+
+// Failed is nil, or why the store answers nothing any more: the disk failed, or damage was found. It has to be opened
+// anew, if need be empty: all that is in it can be made again from logs, but for what these keep no more.
+func (s *Store) Failed() error {
+	if err := s.engine.failure(); err != nil {
+		return fmt.Errorf("kv: the database failed: %w", err)
+	}
+	return nil
+}
+
+// Flush makes durable what was applied.
+func (s *Store) Flush() error { return errors.Join(s.engine.db.Flush(), s.Failed()) }
+
+// Durable tells the mark of a bucket that a crash would leave: the log is needed from there on.
+func (s *Store) Durable(id quiver.BucketID) (Mark, error) {
+	key := markKey(id)
+	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: after(key), OnlyReadGuaranteedDurable: true})
+	if err != nil {
+		return Mark{}, s.readError(err)
+	}
+	var m Mark
+	if it.First() {
+		m, err = decodeMark(it.Value())
+	}
+	return m, s.readError(errors.Join(err, it.Close()))
+}
+
+// readError adds to an error of a read whether the store failed by it.
+func (s *Store) readError(err error) error {
+	if err == nil {
+		return s.Failed()
+	}
+	if pebble.IsCorruptionError(err) || errors.Is(err, errRow) {
+		s.engine.fail(err)
+	}
+	return fmt.Errorf("kv: read: %w", err)
+}
+
+// Drop forgets a bucket.
+func (s *Store) Drop(ctx context.Context, id quiver.BucketID) error {
+	return s.excise(ctx, appendBucket(nil, id))
+}
+
+// DropPartition forgets a partition's buckets.
+func (s *Store) DropPartition(ctx context.Context, ref quiver.PartitionRef) error {
+	return s.excise(ctx, appendBucket(nil, quiver.BucketID{Table: ref.Table, Partition: ref.Partition})[:1+8+8])
+}
+
+// DropTable forgets a table.
+func (s *Store) DropTable(ctx context.Context, id quiver.TableID) error {
+	if err := s.excise(ctx, appendBucket(nil, quiver.BucketID{Table: id})[:1+8]); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for known := range s.schemas {
+		if known.table == id {
+			delete(s.schemas, known)
+		}
+	}
+	return s.excise(ctx, schemaKey(id, 0)[:1+8])
+}
+
+// excise drops all keys that begin with a prefix, without reading or writing them. It is durable when it returns.
+func (s *Store) excise(ctx context.Context, prefix []byte) error {
+	if err := pointBeforeDrop.Hit(); err != nil {
+		return err
+	}
+	err := s.engine.db.Excise(ctx, pebble.KeyRange{Start: prefix, End: after(prefix)})
+	if err != nil {
+		return fmt.Errorf("kv: drop rows: %w", err)
+	}
+	return s.Failed()
+}
+
+// keepSchema makes sure that a schema can be found again by rows that are stored under it. It is written before them,
+// and what Pebble keeps over a crash is everything up to some write.
+func (s *Store) keepSchema(table quiver.TableID, schema *quiver.Schema) error {
+	name := storedSchema{table, schema.ID()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.schemas[name] != nil {
+		return nil
+	}
+	if err := s.engine.db.Set(schemaKey(table, schema.ID()), schema.Encode(), pebble.NoSync); err != nil {
+		return fmt.Errorf("kv: keep a schema: %w", err)
+	}
+	s.schemas[name] = schema
+	return s.Failed()
+}
+
+// schema finds a schema that rows are stored under.
+func (s *Store) schema(table quiver.TableID, id quiver.SchemaID) (*quiver.Schema, error) {
+	name := storedSchema{table, id}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.schemas[name]; known != nil {
+		return known, nil
+	}
+	text, closer, err := s.engine.db.Get(schemaKey(table, id))
+	if err != nil {
+		return nil, s.readError(fmt.Errorf("schema %d of table %d: %w", id, table, err))
+	}
+	found, err := quiver.DecodeSchema(bytes.Clone(text))
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return nil, s.readError(errors.Join(errRow, err))
+	}
+	s.schemas[name] = found
+	return found, nil
+}
+
+// markBytes is the length of an encoded mark.
+const markBytes = 8 + 4 + 8
+
+func (m Mark) encode() []byte {
+	b := binary.LittleEndian.AppendUint64(make([]byte, 0, markBytes), uint64(m.Applied))
+	b = binary.LittleEndian.AppendUint32(b, uint32(m.Epoch))
+	return binary.LittleEndian.AppendUint64(b, uint64(m.Rows))
+}
+
+func decodeMark(b []byte) (Mark, error) {
+	if len(b) != markBytes {
+		return Mark{}, errRow
+	}
+	return Mark{
+		Applied: quiver.Offset(binary.LittleEndian.Uint64(b)),
+		Epoch:   quiver.Epoch(binary.LittleEndian.Uint32(b[8:])),
+		Rows:    int64(binary.LittleEndian.Uint64(b[12:])),
+	}, nil
+}
+
+// mark reads the mark of a bucket; one that was never written is zero.
+func (s *Store) mark(r pebble.Reader, id quiver.BucketID) (Mark, error) {
+	b, closer, err := r.Get(markKey(id))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return Mark{}, s.Failed()
+	}
+	if err != nil {
+		return Mark{}, s.readError(err)
+	}
+	m, err := decodeMark(b)
+	return m, s.readError(errors.Join(err, closer.Close()))
+}
