@@ -80,6 +80,7 @@ func (l *Log) cutBefore(offset quiver.Offset) ([]*segment, error) {
 			return nil, err
 		}
 	}
+	l.disk.metrics.deletedRows.Add(float64(offset - l.Start()))
 	l.mu.Lock()
 	l.start = offset
 	l.segments = segments[gone:]

@@ -180,7 +180,7 @@ func (r *receiver) enter() (*quiver.Schema, error) {
 	if name == "" {
 		return r.table.Schema, nil
 	}
-	canonical, values, err := parsePartition(r.table, name)
+	canonical, values, err := r.table.ParsePartition(name)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ type router struct {
 // newRouter makes the router of one stream; streams counts those of the service, which spreads them over the buckets.
 func newRouter(streams *atomic.Uint32, table *quiver.Table, command *flight.PutCommand) (router, error) {
 	r := router{table: table, keyed: len(table.BucketKey) > 0, stay: stickyBytes, sticky: int32(streams.Add(1) % uint32(table.Buckets))}
-	if roundRobin(table) {
+	if table.Options.RoundRobin {
 		r.stay = 1
 	}
 	if command.Bucket != nil {

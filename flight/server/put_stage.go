@@ -1,10 +1,6 @@
 package server
 
 import (
-	"context"
-
-	"golang.org/x/sync/errgroup"
-
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/flight"
@@ -212,14 +208,6 @@ func (r *receiver) origin(batch *record.Batch, order flight.BatchOrder, t *table
 	return origin
 }
 
-// partitionMaker makes the partitions that rows ask for.
-type partitionMaker interface {
-	CreatePartition(ctx context.Context, table quiver.TableID, name string, ifNotExists bool) (quiver.Partition, *quiver.Table, error)
-}
-
-// creations bounds the partitions that one stream makes at a time: the coordinator writes them together.
-const creations = 64
-
 // partitions gives the ids of the shares' partitions by name, and makes those that are missing.
 func (r *receiver) partitions(shares []record.Share) (map[string]quiver.PartitionID, error) {
 	if !r.table.Partitioned() {
@@ -244,53 +232,16 @@ func (r *receiver) partitions(shares []record.Share) (map[string]quiver.Partitio
 	if len(missing) == 0 {
 		return ids, nil
 	}
-	made, err := r.createPartitions(table, missing)
+	if !table.Options.CreateOnWrite {
+		return nil, quiver.Errorf(quiver.PartitionNotFound, "there is no partition %s, and partition.create-on-write is false", missing[0]).
+			On("table " + table.Path()).Advise("create it with partition.create")
+	}
+	made, _, err := r.service.coordinator.CreatePartitions(r.ctx, table.ID, missing, true)
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range missing {
-		ids[name] = made[i]
+		ids[name] = made[i].ID
 	}
 	return ids, nil
-}
-
-func (r *receiver) createPartitions(table *quiver.Table, names []string) ([]quiver.PartitionID, error) {
-	if !createsPartitions(table) {
-		return nil, quiver.Errorf(quiver.PartitionNotFound, "there is no partition %s, and partition.create-on-write is false", names[0]).
-			On("table " + table.Path()).Advise("create it with partition.create")
-	}
-	maker, ok := any(r.service.coordinator).(partitionMaker)
-	if !ok {
-		return nil, quiver.Errorf(quiver.PartitionNotFound, "there is no partition %s", names[0]).On("table " + table.Path())
-	}
-	ids := make([]quiver.PartitionID, len(names))
-	group, ctx := errgroup.WithContext(r.ctx)
-	group.SetLimit(creations)
-	for i, name := range names {
-		group.Go(func() error {
-			p, _, err := maker.CreatePartition(ctx, table.ID, name, true)
-			ids[i] = p.ID
-			return err
-		})
-	}
-	return ids, group.Wait()
-}
-
-func createsPartitions(table *quiver.Table) bool {
-	return table.Options.All()["partition.create-on-write"] != "false"
-}
-
-// parsePartition reads the name of a partition of the table.
-func parsePartition(table *quiver.Table, name string) (canonical string, values []any, err error) {
-	if !table.Partitioned() {
-		return "", nil, quiver.Errorf(quiver.PartitionNotFound, "the table is not partitioned, there is no partition %q", name).
-			On("table " + table.Path()).Advise("leave the partition out")
-	}
-	parser, ok := any(table).(interface {
-		ParsePartition(name string) (canonical string, values []any, err error)
-	})
-	if !ok {
-		return "", nil, quiver.Errorf(quiver.PartitionNotFound, "there is no partition %q", name).On("table " + table.Path())
-	}
-	return parser.ParsePartition(name)
 }
