@@ -331,7 +331,7 @@ func BenchmarkRead(b *testing.B) {
 			}
 			rows := 0
 			for b.Loop() {
-				r := l.Read(0, l.Durable(), c.cols)
+				r := l.Read(0, l.Durable(), reading(c.cols))
 				for {
 					batch, err := r.Next()
 					if errors.Is(err, io.EOF) {

@@ -135,7 +135,7 @@ func follow(l *Log, until quiver.Offset, cols []int, seen map[quiver.Offset]int6
 			<-ch
 			continue
 		}
-		r := l.Read(next, high, cols)
+		r := l.Read(next, high, reading(cols))
 		for {
 			b, err := r.Next()
 			if errors.Is(err, io.EOF) {

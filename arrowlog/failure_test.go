@@ -330,7 +330,7 @@ func TestDeletedWhileRead(t *testing.T) {
 	for n := range int64(8) {
 		w.put(l, n)
 	}
-	r := l.Read(0, 8, nil)
+	r := l.Read(0, 8, ReadSpec{})
 	next := func() (int64, error) {
 		b, err := r.Next()
 		if err != nil {
@@ -411,7 +411,7 @@ func TestMisuse(t *testing.T) {
 	if _, err := l.Stage([]*record.Batch{w.batch(1)}, anonymous(1)); err == nil {
 		t.Error("staged on a closed disk")
 	}
-	if r := l.Read(0, 1, nil); r != nil {
+	if r := l.Read(0, 1, ReadSpec{}); r != nil {
 		r.Close()
 	}
 	if now := buf.Live(); now != held {

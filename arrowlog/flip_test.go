@@ -40,7 +40,7 @@ func flip(t testing.TB, fsys fs.FS, path string, at int64, bit int) {
 func readable(l *Log, from, until quiver.Offset, cols []int) (rows map[quiver.Offset]int64, lost []OffsetRange, err error) {
 	rows = map[quiver.Offset]int64{}
 	for from < until {
-		r := l.Read(from, until, cols)
+		r := l.Read(from, until, reading(cols))
 		for {
 			var b *record.Batch
 			if b, err = r.Next(); err != nil {

@@ -180,7 +180,7 @@ func (w *world) put(l *Log, numbers ...int64) Staged {
 // numbersIn reads the numbers of the rows [from, until), which must stand at their offsets without a gap.
 func numbersIn(l *Log, from, until quiver.Offset, cols []int) ([]int64, error) {
 	var out []int64
-	r := l.Read(from, until, cols)
+	r := l.Read(from, until, reading(cols))
 	defer r.Close()
 	at := from
 	for {
@@ -235,4 +235,16 @@ func numbers(b *record.Batch) ([]int64, error) {
 		}
 	}
 	return out, nil
+}
+
+// reading picks columns by their places; the columns of the tests' tables have ids that count from 1.
+func reading(places []int) ReadSpec {
+	if places == nil {
+		return ReadSpec{}
+	}
+	spec := ReadSpec{Columns: []quiver.ColumnID{}}
+	for _, at := range places {
+		spec.Columns = append(spec.Columns, quiver.ColumnID(at+1))
+	}
+	return spec
 }

@@ -22,56 +22,94 @@ type Reader struct {
 	log   *Log
 	next  quiver.Offset
 	until quiver.Offset
-	cols  []int // nil: all
+	spec  ReadSpec
 
 	seg     *segment      // the one that the window lies in; nil: none yet
 	end     quiver.Offset // where that one ends, as far as was known when it was entered
 	window  window
 	doubted *segment // whose index was already taken from the segment itself
+
+	picked *segmentHead // whose columns cols are
+	cols   []int        // the wanted columns, by their places in that schema, ascending; nil: all it has
+}
+
+// ReadSpec says what a reader is to give.
+type ReadSpec struct {
+	// Columns are top-level columns by id, ascending; nil: all that were stored, empty: none. One that a segment lacks is
+	// left out of its batches: their layouts tell what they have.
+	Columns []quiver.ColumnID
+	// Skip says of a batch, by its metadata, that nobody wants its rows; nil: all are wanted. In a closed segment nothing
+	// is read of the bodies of batches that are skipped.
+	Skip func(*record.Meta, *record.Layout) bool
 }
 
 // window is a run of adjacent batches that was read at once.
 type window struct {
 	head    *segmentHead
 	entries []entry // not yet delivered
-	blocks  blocks  // their metadata
+	sifted  []sifted
+	blocks  blocks // their metadata
 	data    *buf.Buf
 	at      int64 // where data stands in the segment; -1: it holds no bodies
 }
 
-// Read gives a reader of the rows [from, until), of all columns (cols nil) or of some, by their places in the schema
-// of the segment they lie in, ascending; none at all is legal. until is bounded by what is durable, and by the caller
-// with the high watermark.
+// Read gives a reader of the rows [from, until). until is bounded by what is durable, and by the caller with the high
+// watermark.
 //
 // The batches are as stored: the first and the last may reach beyond the range. Their headers tell offsets and time.
-func (l *Log) Read(from, until quiver.Offset, cols []int) *Reader {
-	return &Reader{log: l, next: from, until: min(until, l.Durable()), cols: cols}
+func (l *Log) Read(from, until quiver.Offset, spec ReadSpec) *Reader {
+	return &Reader{log: l, next: from, until: min(until, l.Durable()), spec: spec}
 }
 
-// Next gives the next batch, with a reference that the caller releases, or io.EOF at the end of the range. Errors:
-// OFFSET_OUT_OF_RANGE below the start of the log, CORRUPT_RANGE with the range of the rows that are lost; a new reader
-// may go on behind it.
+// Next gives the next batch that is not skipped, with a reference that the caller releases, or io.EOF at the end of the
+// range. Errors are those of Step.
 func (r *Reader) Next() (*record.Batch, error) {
 	for {
-		if r.next >= r.until {
-			return nil, io.EOF
-		}
-		b, err := r.step()
-		if b != nil {
-			return b, nil
-		}
-		if err != nil && !r.doubt(err) {
-			return nil, err
+		if _, b, err := r.Step(); b != nil || err != nil {
+			return b, err
 		}
 	}
 }
 
-// step delivers a batch of the window, or fills the window.
-func (r *Reader) step() (*record.Batch, error) {
-	if len(r.window.entries) > 0 {
-		return r.deliver()
+// Step gives the header of the next batch, and the batch unless it is skipped, with a reference that the caller
+// releases; or io.EOF at the end of the range. Errors: OFFSET_OUT_OF_RANGE below the start of the log, CORRUPT_RANGE
+// with the range of the rows that are lost; a new reader may go on behind it.
+func (r *Reader) Step() (record.Header, *record.Batch, error) {
+	for {
+		if r.next >= r.until {
+			return record.Header{}, nil, io.EOF
+		}
+		if len(r.window.entries) > 0 {
+			h, b, err := r.deliver()
+			if err == nil || !r.doubt(err) {
+				return h, b, err
+			}
+			continue
+		}
+		if err := r.fill(); err != nil && !r.doubt(err) {
+			return record.Header{}, nil, err
+		}
 	}
-	return nil, r.fill()
+}
+
+// choose finds the wanted columns in the schema of a segment.
+func (r *Reader) choose(head *segmentHead) {
+	if r.picked == head {
+		return
+	}
+	r.picked, r.cols = head, nil
+	if r.spec.Columns == nil || slices.Equal(r.spec.Columns, head.columns) {
+		return
+	}
+	r.cols = make([]int, 0, len(r.spec.Columns))
+	for at, id := range head.columns {
+		if _, wanted := slices.BinarySearch(r.spec.Columns, id); wanted {
+			r.cols = append(r.cols, at)
+		}
+	}
+	if len(r.cols) == len(head.columns) {
+		r.cols = nil
+	}
 }
 
 // doubt tells whether to try again with an index that is made of the segment itself: damage may be the index's.
@@ -200,9 +238,13 @@ func (r *Reader) load(entries []entry) error {
 		return err
 	}
 	r.window.head = head
-	run := adjacent(entries, r.until, int64(r.log.disk.options.ReadBytes))
 	r.window.at = -1
-	if r.cols == nil || run[0].size() < int64(r.log.disk.options.ProjectFrom) {
+	r.choose(head)
+	if r.spec.Skip != nil {
+		return r.sift(entries)
+	}
+	run := adjacent(entries, r.until, int64(r.log.disk.options.ReadBytes))
+	if r.wholly(run[0]) {
 		if err := r.loadWhole(run); err != nil {
 			return err
 		}
@@ -211,6 +253,11 @@ func (r *Reader) load(entries []entry) error {
 	}
 	r.window.entries = run
 	return nil
+}
+
+// wholly says that a batch is read whole: all of its columns are wanted, or it is too small to pick from.
+func (r *Reader) wholly(e entry) bool {
+	return r.cols == nil || e.size() < int64(r.log.disk.options.ProjectFrom)
 }
 
 // adjacent gives the entries at the start that lie next to each other, in rows and in bytes, up to the offset and to
@@ -264,19 +311,24 @@ func readFull(f *file, b []byte, pos int64) error {
 }
 
 // deliver gives the first batch of the window.
-func (r *Reader) deliver() (*record.Batch, error) {
-	e := r.window.entries[0]
-	b, err := r.batch(e)
+func (r *Reader) deliver() (h record.Header, b *record.Batch, err error) {
+	w := &r.window
+	e := w.entries[0]
+	if w.sifted != nil {
+		h, b, err = r.siftedBatch(e)
+	} else if b, err = r.batch(e); err == nil {
+		h = b.Header()
+	}
 	if err != nil {
-		r.window.drop()
-		return nil, r.failed(e, err)
+		w.drop()
+		return h, nil, r.failed(e, err)
 	}
-	r.window.entries = r.window.entries[1:]
+	w.entries = w.entries[1:]
 	r.next = e.until()
-	if len(r.window.entries) == 0 {
-		r.window.drop()
+	if len(w.entries) == 0 {
+		w.drop()
 	}
-	return b, nil
+	return h, b, nil
 }
 
 // batch makes the batch of an entry of the window.
@@ -288,20 +340,27 @@ func (r *Reader) batch(e entry) (*record.Batch, error) {
 		if err != nil {
 			return nil, err
 		}
-		body := w.data.Slice(at+int(e.meta), at+int(e.size()))
-		defer body.Release()
-		if r.cols == nil {
-			return record.Load(w.head.layout, m, body)
-		}
-		return r.pick(m, func(region record.Region) (*buf.Buf, error) {
-			return body.Slice(int(region.From), int(region.Until)), nil
-		})
+		return r.take(e, m)
 	}
 	m, err := w.blocks.get(r, e)
 	if err != nil {
 		return nil, err
 	}
 	return r.pickFromDisk(e, m)
+}
+
+// take makes the batch of an entry whose body the window's data holds.
+func (r *Reader) take(e entry, m *record.Meta) (*record.Batch, error) {
+	w := &r.window
+	at := int(e.pos - w.at)
+	body := w.data.Slice(at+int(e.meta), at+int(e.size()))
+	defer body.Release()
+	if r.cols == nil {
+		return record.Load(w.head.layout, m, body)
+	}
+	return r.pick(m, func(region record.Region) (*buf.Buf, error) {
+		return body.Slice(int(region.From), int(region.Until)), nil
+	})
 }
 
 // errMisplaced means that the batch at a place is not the one that the index tells of.

@@ -62,7 +62,7 @@ func TestCompressionOfMerged(t *testing.T) {
 	if err := l.Sync(t.Context(), 201); err != nil {
 		t.Fatal(err)
 	}
-	r := l.Read(0, 201, nil)
+	r := l.Read(0, 201, ReadSpec{})
 	for _, want := range []record.Compression{record.None, record.LZ4} {
 		b, err := r.Next()
 		if err != nil {
@@ -101,7 +101,7 @@ func TestOldSchema(t *testing.T) {
 	w.put(l, 3, 4)
 	w.close()
 	l = w.open()
-	r := l.Read(0, 4, []int{})
+	r := l.Read(0, 4, reading([]int{}))
 	for _, want := range []quiver.SchemaID{1, 2} {
 		b, err := r.Next()
 		if err != nil {

@@ -61,7 +61,9 @@ type segmentHead struct {
 	seed   record.Seed
 	schema quiver.SchemaID
 	layout *record.Layout
-	mended []byte // the message from the state file, if the segment's own is damaged
+	// columns are the ids of the layout's columns; one that has none, as no program of ours writes it, is 0.
+	columns []quiver.ColumnID
+	mended  []byte // the message from the state file, if the segment's own is damaged
 }
 
 func newSegment(l *Log, base quiver.Offset) *segment {
@@ -198,7 +200,17 @@ func (s *segment) parseHead(message []byte) (*segmentHead, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &segmentHead{size: int64(len(message)), seed: id.Seed(), schema: id.Schema, layout: layout}, nil
+	return newHead(int64(len(message)), id, layout), nil
+}
+
+// newHead is the head of a segment whose Schema message has the size.
+func newHead(size int64, id record.SegmentIdentity, layout *record.Layout) *segmentHead {
+	h := &segmentHead{size: size, seed: id.Seed(), schema: id.Schema, layout: layout}
+	h.columns = make([]quiver.ColumnID, layout.NumColumns())
+	for i := range h.columns {
+		h.columns[i], _ = quiver.FieldID(layout.Schema().Field(i))
+	}
+	return h
 }
 
 // headCopy is the head as the state file keeps it, nil if that is no help either.
