@@ -9,43 +9,52 @@ import (
 
 // News is what a bucket has beyond a position: [From, Until).
 type News struct {
-	Bucket int32
-	From   quiver.Offset
-	Until  quiver.Offset
+	ID        quiver.BucketID
+	Partition string
+	From      quiver.Offset
+	Until     quiver.Offset
 }
 
-// Wait blocks until at least one of the sources can be read beyond the start of its range, and tells all of those.
-// At the timeout it tells none. The ends of the ranges do not matter.
-func Wait(ctx context.Context, sources []Source, ranges []Range, timeout time.Duration, o Options) ([]News, error) {
-	o = o.withDefaults()
-	wake := make(chan struct{}, 1)
-	for _, src := range sources {
-		defer src.Subscribe(wake)()
+// Wait blocks until at least one of the buckets can be read beyond the start of its range, and tells all of those.
+// At the timeout it tells none. Of the spec it takes table, sources, ranges and buckets; the ends of the ranges do not
+// matter. Buckets of partitions that come meanwhile count from their first row.
+func Wait(ctx context.Context, spec Spec, timeout time.Duration, o Options) ([]News, error) {
+	spec.Follow, spec.Newcomers, spec.Columns, spec.Filter = true, Range{Until: NoEnd}, nil, nil
+	s, err := Open(spec, o)
+	if err != nil {
+		return nil, err
 	}
-	fired, stop := o.Timer(timeout)
+	defer s.Close()
+	fired, stop := s.options.Timer(timeout)
 	defer stop()
 	for {
-		news, err := look(ctx, sources, ranges)
+		news, err := s.lookForNews(ctx)
 		if err != nil || len(news) > 0 {
 			return news, err
 		}
-		timeout, err := wait(ctx, wake, fired)
+		timeout, err := wait(ctx, s.news, fired)
 		if err != nil || timeout {
 			return nil, err
 		}
 	}
 }
 
-// look tells which sources have something beyond the start of their range.
-func look(ctx context.Context, sources []Source, ranges []Range) ([]News, error) {
+// lookForNews tells which buckets have something beyond the start of their range.
+func (s *Scanner) lookForNews(ctx context.Context) ([]News, error) {
+	if err := s.look(ctx); err != nil {
+		return nil, err
+	}
 	var news []News
-	for i, src := range sources {
-		now, err := src.Offsets(ctx)
+	for _, c := range s.cursors {
+		now, err := c.src.Offsets(ctx)
+		if s.gone(err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		if from := max(ranges[i].From, now.Start); from < now.HighWatermark {
-			news = append(news, News{src.Bucket(), from, now.HighWatermark})
+		if from := max(c.next, now.Start); from < now.HighWatermark {
+			news = append(news, News{c.src.ID(), c.src.PartitionName(), from, now.HighWatermark})
 		}
 	}
 	return news, nil

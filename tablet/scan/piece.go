@@ -1,39 +1,62 @@
 package scan
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 )
 
-// piece is a part of one stored batch: rows [skip, skip+rows) of it. It owns one reference on the batch.
+// piece is what was read of [from, end): rows [skip, skip+rows) of a batch, of which it owns one reference.
+//
+// One that comes out of the filter may have lost rows: offsets then names those it has. Without any it has no batch.
 type piece struct {
-	batch     *record.Batch
-	skip      int
-	rows      int
-	from      quiver.Offset // of the first row
-	timestamp int64         // of every row, Unix milliseconds
+	batch   *record.Batch // nil: no rows
+	skip    int
+	rows    int
+	from    quiver.Offset
+	end     quiver.Offset
+	time    int64   // when the last row of the range was appended, Unix milliseconds
+	offsets []int64 // of the rows; nil: from, from+1, …
+	stamps  []stamp // of the rows of the range; nil: all have that of the last one
+	cost    int     // about how many bytes were looked at for it
 }
+
+// stamp is the timestamp of the rows before an offset, back to the stamp before.
+type stamp struct {
+	until     quiver.Offset
+	timestamp int64 // Unix milliseconds
+}
+
+// skipCost is what looking at the metadata of a batch counts for.
+const skipCost = 2 << 10
 
 // newPiece is what of a stored batch lies in [from, until). It takes over the reference. ok is false where that is
-// nothing; then the batch is released.
-func newPiece(b *record.Batch, from, until quiver.Offset) (p piece, ok bool) {
-	h := b.Header()
+// nothing; then the batch is released. A batch that was skipped is nil.
+func newPiece(h record.Header, b *record.Batch, from, until quiver.Offset) (p piece, ok bool) {
 	first, end := max(from, h.BaseOffset), min(until, h.Until())
 	if first >= end {
-		b.Release()
+		if b != nil {
+			b.Release()
+		}
 		return piece{}, false
 	}
-	return piece{
-		batch:     b,
-		skip:      int(first - h.BaseOffset),
-		rows:      int(end - first),
-		from:      first,
-		timestamp: h.Timestamp,
-	}, true
+	p = piece{from: first, end: end, time: h.Timestamp, cost: skipCost}
+	if b != nil {
+		p.batch, p.skip, p.rows = b, int(first-h.BaseOffset), int(end-first)
+		p.cost = b.Size()
+	}
+	return p, true
 }
 
-// until is one past the offset of the last row.
-func (p *piece) until() quiver.Offset { return p.from + quiver.Offset(p.rows) }
+// offset is that of one of the rows.
+func (p *piece) offset(row int) quiver.Offset {
+	if p.offsets != nil {
+		return quiver.Offset(p.offsets[row])
+	}
+	return p.from + quiver.Offset(row)
+}
 
 // bytes is about what the piece takes, without system columns.
 func (p *piece) bytes() int {
@@ -59,14 +82,26 @@ func (p *piece) whole() error {
 }
 
 // release gives the reference back.
-func (p *piece) release() { p.batch.Release() }
+func (p *piece) release() {
+	if p.batch != nil {
+		p.batch.Release()
+	}
+}
+
+// release gives all pieces back.
+func release(pieces []piece) {
+	for i := range pieces {
+		pieces[i].release()
+	}
+}
 
 // bounds is how large a chunk may become.
 type bounds struct {
-	merge  int // rows up to which small batches are merged
-	cut    int // rows above which a batch is cut
-	bytes  int // both
-	perRow int // bytes that system columns add to each row
+	merge  int  // rows up to which small batches are merged
+	cut    int  // rows above which a batch is cut
+	bytes  int  // both
+	perRow int  // bytes that system columns add to each row
+	wide   bool // bytes only bound what is merged
 }
 
 // smallBytes is the size up to which a batch is worth merging with its neighbours. A message costs sender and
@@ -78,7 +113,7 @@ func (b *bounds) size(p *piece) int { return p.bytes() + p.rows*b.perRow }
 
 // fits says that the piece may be a chunk by itself.
 func (b *bounds) fits(p *piece) bool {
-	return p.rows <= b.cut && (p.rows == 1 || b.size(p) <= b.bytes)
+	return p.rows <= b.cut && (b.wide || p.rows == 1 || b.size(p) <= b.bytes)
 }
 
 // small says that the piece had better be sent together with its neighbours.
@@ -92,7 +127,7 @@ func (b *bounds) head(p *piece) (piece, error) {
 		return piece{}, err
 	}
 	rows := min(p.rows, b.cut)
-	if size := b.size(p); size > b.bytes {
+	if size := b.size(p); size > b.bytes && !b.wide {
 		share := int(int64(p.rows) * int64(b.bytes) / int64(size))
 		rows = min(rows, evenCut(p.skip, max(share, 1)))
 	}
@@ -101,14 +136,35 @@ func (b *bounds) head(p *piece) (piece, error) {
 		if err != nil {
 			return piece{}, err
 		}
-		head := piece{batch: batch, rows: rows, from: p.from, timestamp: p.timestamp}
+		head := piece{batch: batch, rows: rows}
 		if b.fits(&head) {
-			p.skip, p.rows, p.from = p.skip+rows, p.rows-rows, p.from+quiver.Offset(rows)
+			p.behead(&head)
 			return head, nil
 		}
 		batch.Release()
 		rows = evenCut(p.skip, rows/2)
 	}
+}
+
+// stampOf is the place of the stamp that a row has.
+func stampOf(stamps []stamp, row quiver.Offset) int {
+	at, _ := slices.BinarySearchFunc(stamps, row+1, func(s stamp, until quiver.Offset) int { return cmp.Compare(s.until, until) })
+	return at
+}
+
+// behead moves the rows that the head has from the piece to it, with their offsets and stamps.
+func (p *piece) behead(head *piece) {
+	head.from, head.end, head.time = p.from, p.offset(head.rows-1)+1, p.time
+	if p.stamps != nil {
+		at := stampOf(p.stamps, head.end-1)
+		head.stamps, head.time = p.stamps[:at+1:at+1], p.stamps[at].timestamp
+		p.stamps = p.stamps[at:]
+	}
+	if p.offsets != nil {
+		head.offsets, p.offsets = p.offsets[:head.rows], p.offsets[head.rows:]
+	}
+	p.skip, p.rows, p.from = p.skip+head.rows, p.rows-head.rows, head.end
+	head.cost, p.cost = p.cost, 0
 }
 
 // evenCut rounds a number of rows down so that the cut behind them falls on a multiple of 64, where bitmaps can be

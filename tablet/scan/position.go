@@ -24,10 +24,32 @@ const (
 
 // Position is a place in each bucket of a table, as a client names it.
 type Position struct {
-	Place     Place
-	Offset    quiver.Offset           // AtOffset
-	Offsets   map[int32]quiver.Offset // AtOffsets, by bucket
-	Timestamp int64                   // AtTimestamp, Unix milliseconds
+	Place      Place
+	Offset     quiver.Offset               // AtOffset
+	Offsets    map[int32]quiver.Offset     // AtOffsets of an unpartitioned table, by bucket
+	Partitions map[string]PartitionOffsets // AtOffsets of a partitioned table, by the partition's canonical name
+	Timestamp  int64                       // AtTimestamp, Unix milliseconds
+}
+
+// PartitionOffsets are the offsets of the buckets of one partition.
+type PartitionOffsets struct {
+	ID      *quiver.PartitionID // nil: whichever bears the name
+	Offsets map[int32]quiver.Offset
+}
+
+// named gives the offset that a vector has for a bucket. One of another partition that bore the same name is none.
+func (p *Position) named(src Source) (quiver.Offset, bool) {
+	id := src.ID()
+	if id.Partition == 0 {
+		at, ok := p.Offsets[id.Bucket]
+		return at, ok
+	}
+	in := p.Partitions[src.PartitionName()]
+	if in.ID != nil && *in.ID != id.Partition {
+		return 0, false
+	}
+	at, ok := in.Offsets[id.Bucket]
+	return at, ok
 }
 
 // NoEnd is the end of a range that has none.
@@ -35,16 +57,26 @@ const NoEnd = quiver.Offset(math.MaxInt64)
 
 // Range is what is to be read of one bucket: [From, Until).
 type Range struct {
-	Bucket int32
-	From   quiver.Offset
-	Until  quiver.Offset // NoEnd: for ever
+	ID        quiver.BucketID
+	Partition string // "" on unpartitioned tables
+	From      quiver.Offset
+	Until     quiver.Offset // NoEnd: for ever
 	// UntilTime ends a range without an end at the first row not older than it (Unix milliseconds), once there is
 	// one. 0: nothing does.
 	UntilTime int64
 }
 
-// Empty says that nothing is, or ever will be, in the range.
-func (r Range) Empty() bool { return r.From >= r.Until }
+// Newcomers is the range of buckets that join a following scan after its positions were resolved, but for their start: a
+// scan whose end is a place in each bucket, or a time that has come, ends without them.
+func Newcomers(until Position, now int64) Range {
+	switch {
+	case until.Place == Unset:
+		return Range{Until: NoEnd}
+	case until.Place == AtTimestamp && until.Timestamp > now:
+		return Range{Until: NoEnd, UntilTime: until.Timestamp}
+	}
+	return Range{}
+}
 
 // Resolve turns positions into one range for each source, in the order of the sources. What "now" is, is decided
 // here, once for each bucket.
@@ -65,7 +97,7 @@ func Resolve(ctx context.Context, table *quiver.Table, sources []Source, from, u
 		if err != nil {
 			return nil, err
 		}
-		r := Range{Bucket: src.Bucket()}
+		r := Range{ID: src.ID(), Partition: src.PartitionName()}
 		if r.From, err = start(ctx, table, src, now, from); err != nil {
 			return nil, err
 		}
@@ -86,11 +118,33 @@ func checkPosition(word string, p Position, sources []Source, table *quiver.Tabl
 				On("table " + table.Path()).Advise(`name a bucket, or give {"offsets": {"0": n, "1": m}}`)
 		}
 	case AtOffsets:
-		for b := range p.Offsets {
-			if b < 0 || b >= table.Buckets {
-				return quiver.Errorf(quiver.BucketNotFound, "%s names bucket %d, the table has %d", word, b, table.Buckets).
-					On("table " + table.Path()).Advise("buckets are counted from 0")
-			}
+		if table.Partitioned() {
+			return checkPartitions(word, p, table)
+		}
+		return checkBuckets(word, p.Offsets, table)
+	}
+	return nil
+}
+
+func checkBuckets(word string, offsets map[int32]quiver.Offset, table *quiver.Table) error {
+	for b := range offsets {
+		if b < 0 || b >= table.Buckets {
+			return quiver.Errorf(quiver.BucketNotFound, "%s names bucket %d, the table has %d", word, b, table.Buckets).
+				On("table " + table.Path()).Advise("buckets are counted from 0")
+		}
+	}
+	return nil
+}
+
+// checkPartitions refuses partitions that are not there, unless the vector tells by an id that they were.
+func checkPartitions(word string, p Position, table *quiver.Table) error {
+	for name, in := range p.Partitions {
+		if _, there := table.Partition(name); !there && in.ID == nil {
+			return quiver.Errorf(quiver.PartitionNotFound, "%s names partition %q, which the table does not have", word, name).
+				On("table " + table.Path()).Advise("see partition.list")
+		}
+		if err := checkBuckets(word, in.Offsets, table); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -107,7 +161,7 @@ func start(ctx context.Context, table *quiver.Table, src Source, now Offsets, p 
 	case AtOffset:
 		at = p.Offset
 	case AtOffsets:
-		named, ok := p.Offsets[src.Bucket()]
+		named, ok := p.named(src)
 		if !ok {
 			return now.Start, nil
 		}
@@ -116,7 +170,7 @@ func start(ctx context.Context, table *quiver.Table, src Source, now Offsets, p 
 		return now.Start, nil
 	}
 	if at < now.Start || at > now.HighWatermark {
-		return 0, OutOfRange(table, src.Bucket(), at, now)
+		return 0, OutOfRange(table, src, at, now)
 	}
 	return at, nil
 }
@@ -130,7 +184,7 @@ func (r *Range) end(ctx context.Context, src Source, now Offsets, p Position, fo
 	case AtOffset:
 		at = p.Offset
 	case AtOffsets:
-		named, ok := p.Offsets[r.Bucket]
+		named, ok := p.named(src)
 		if !ok {
 			named = r.From
 		}
@@ -160,7 +214,7 @@ func (r *Range) end(ctx context.Context, src Source, now Offsets, p Position, fo
 }
 
 // OutOfRange says that an offset is not there, and which ones are.
-func OutOfRange(table *quiver.Table, bucket int32, at quiver.Offset, now Offsets) error {
+func OutOfRange(table *quiver.Table, src Source, at quiver.Offset, now Offsets) error {
 	what := "below the earliest"
 	hint := `read from "earliest"`
 	if at > now.HighWatermark {
@@ -168,13 +222,17 @@ func OutOfRange(table *quiver.Table, bucket int32, at quiver.Offset, now Offsets
 		hint = `read from "latest"; if the offset was read here before, the table may be another one of the same name`
 	}
 	return quiver.Errorf(quiver.OffsetOutOfRange, "offset %d is %s: earliest %d, latest %d", at, what, now.Start, now.HighWatermark).
-		On(subject(table, bucket)).
+		On(subject(table, src)).
 		Note("earliest", strconv.FormatInt(int64(now.Start), 10)).
 		Note("latest", strconv.FormatInt(int64(now.HighWatermark), 10)).
 		Advise(hint)
 }
 
 // subject names a bucket in errors.
-func subject(table *quiver.Table, bucket int32) string {
-	return fmt.Sprintf("table %s, bucket %d", table.Path(), bucket)
+func subject(table *quiver.Table, src Source) string {
+	text := "table " + table.Path()
+	if name := src.PartitionName(); name != "" {
+		text += ", partition " + name
+	}
+	return fmt.Sprintf("%s, bucket %d", text, src.ID().Bucket)
 }

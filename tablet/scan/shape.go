@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -17,10 +18,10 @@ type shape struct {
 	schema *arrow.Schema  // what readers see
 	layout *record.Layout // of the output
 
-	read    []int    // places in the stored schema, ascending; nil: all
-	order   []int    // of output column i: its place among what is read, or behind it among systems
-	systems []System // what is made for each batch
-	asRead  bool     // what is read is the output already
+	read    []quiver.ColumnID // what is needed of the stored batches, in the order of the table's schema
+	order   []int             // of output column i: its place among what is read, or behind it among systems
+	systems []System          // what is made for each batch
+	asRead  bool              // what is read is the output already
 
 	empty *record.Batch // without rows; made when first needed
 }
@@ -34,31 +35,34 @@ func newShape(table *quiver.Schema, columns []Column) (*shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shape{schema: schema, layout: layout, read: []int{}}
+	s := &shape{schema: schema, layout: layout, read: []quiver.ColumnID{}}
 	for _, c := range columns {
 		if c.System == UserColumn {
-			s.read = append(s.read, table.Index(c.ID))
+			s.read = append(s.read, c.ID)
 		}
 	}
-	slices.Sort(s.read)
+	s.read = inOrder(table, s.read)
 	for _, c := range columns {
 		if c.System != UserColumn {
 			s.order = append(s.order, len(s.read)+len(s.systems))
 			s.systems = append(s.systems, c.System)
 			continue
 		}
-		at, _ := slices.BinarySearch(s.read, table.Index(c.ID))
-		s.order = append(s.order, at)
+		s.order = append(s.order, slices.Index(s.read, c.ID))
 	}
 	s.asRead = len(s.systems) == 0 && slices.IsSorted(s.order)
-	if len(s.read) == table.NumColumns() {
-		s.read = nil
-	}
 	return s, nil
 }
 
+// inOrder gives columns once each, in the order of the table's schema.
+func inOrder(table *quiver.Schema, ids []quiver.ColumnID) []quiver.ColumnID {
+	out := slices.Clone(ids)
+	slices.SortFunc(out, func(a, b quiver.ColumnID) int { return cmp.Compare(table.Index(a), table.Index(b)) })
+	return slices.Compact(out)
+}
+
 // batch makes one batch of neighbouring pieces, which it takes over.
-func (s *shape) batch(pieces []piece, bucket int32) (*record.Batch, error) {
+func (s *shape) batch(pieces []piece, src Source) (*record.Batch, error) {
 	batch, err := merged(pieces)
 	if err != nil || s.asRead {
 		return batch, err
@@ -66,7 +70,7 @@ func (s *shape) batch(pieces []piece, bucket int32) (*record.Batch, error) {
 	defer batch.Release()
 	made := make([]arrow.Array, len(s.systems))
 	for i, system := range s.systems {
-		made[i] = systemArray(system, pieces, bucket)
+		made[i] = systemArray(system, pieces, src)
 		defer made[i].Release()
 	}
 	return batch.Arrange(s.layout, s.order, made...)

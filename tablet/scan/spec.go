@@ -15,7 +15,12 @@ type Spec struct {
 	Ranges  []Range  // what of each source, as Resolve gives them
 	Columns []Column // the output's columns, as Select gives them; none is legal: batches with a row count only
 	Follow  bool     // wait for rows that are not there yet
-	Limit   *int64   // rows of the whole scan; nil: all
+	Filter  Filter   // bound to the table's schema; nil: all rows
+	Limit   *int64   // rows of the whole scan, after the filter; nil: all
+
+	// Buckets lets a following scan take in the partitions that come and go; nil: it reads the sources, and no others.
+	Buckets   Buckets
+	Newcomers Range // what is read of the buckets that join, but for its start; see the function
 
 	// BatchRows is the most rows of a chunk. 0: batches are merged up to DefaultBatchRows, and one that was stored
 	// with more rows is still sent as it lies.

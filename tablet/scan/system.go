@@ -1,6 +1,8 @@
 package scan
 
 import (
+	"bytes"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -8,7 +10,7 @@ import (
 
 // systemArray makes a system column for the rows of the pieces, which lie one behind the other in one bucket. Its
 // values are written straight into a buffer; nothing of the user's columns is looked at.
-func systemArray(column System, pieces []piece, bucket int32) arrow.Array {
+func systemArray(column System, pieces []piece, src Source) arrow.Array {
 	rows := 0
 	for i := range pieces {
 		rows += pieces[i].rows
@@ -16,14 +18,14 @@ func systemArray(column System, pieces []piece, bucket int32) arrow.Array {
 	dt := systemFields[column].Type
 	switch column {
 	case BucketColumn:
-		return makeArray(dt, rows, bytesOf(arrow.Int32Traits.CastToBytes, fill(make([]int32, rows), bucket)))
+		return makeArray(dt, rows, bytesOf(arrow.Int32Traits.CastToBytes, fill(make([]int32, rows), src.ID().Bucket)))
 	case OffsetColumn:
 		return makeArray(dt, rows, bytesOf(arrow.Int64Traits.CastToBytes, offsets(pieces, rows)))
 	case TimestampColumn:
 		return makeArray(dt, rows, bytesOf(arrow.Int64Traits.CastToBytes, timestamps(pieces, rows)))
 	case PartitionColumn:
-		// Every value is '': all offsets are 0.
-		return makeArray(dt, rows, memory.NewBufferBytes(make([]byte, 4*(rows+1))), memory.NewBufferBytes(nil))
+		ends, text := repeated(src.PartitionName(), rows)
+		return makeArray(dt, rows, bytesOf(arrow.Int32Traits.CastToBytes, ends), memory.NewBufferBytes(text))
 	default:
 		panic("scan: no system column")
 	}
@@ -43,8 +45,13 @@ func bytesOf[T any](cast func([]T) []byte, values []T) *memory.Buffer {
 func offsets(pieces []piece, rows int) []int64 {
 	values := make([]int64, 0, rows)
 	for i := range pieces {
-		for row := range int64(pieces[i].rows) {
-			values = append(values, int64(pieces[i].from)+row)
+		p := &pieces[i]
+		if p.offsets != nil {
+			values = append(values, p.offsets...)
+			continue
+		}
+		for row := range int64(p.rows) {
+			values = append(values, int64(p.from)+row)
 		}
 	}
 	return values
@@ -55,10 +62,34 @@ func timestamps(pieces []piece, rows int) []int64 {
 	values := make([]int64, rows)
 	at := 0
 	for i := range pieces {
-		fill(values[at:at+pieces[i].rows], pieces[i].timestamp)
-		at += pieces[i].rows
+		p := &pieces[i]
+		pieces[i].stamp(values[at : at+p.rows])
+		at += p.rows
 	}
 	return values
+}
+
+// stamp fills in the timestamp of each row.
+func (p *piece) stamp(values []int64) {
+	if p.stamps == nil {
+		fill(values, p.time)
+		return
+	}
+	row := 0
+	for _, s := range p.stamps {
+		for ; row < len(values) && p.offset(row) < s.until; row++ {
+			values[row] = s.timestamp
+		}
+	}
+}
+
+// repeated is a text for each of so many rows, with the offsets that it has in a string array.
+func repeated(text string, rows int) (ends []int32, data []byte) {
+	ends = make([]int32, rows+1)
+	for i := range ends {
+		ends[i] = int32(i * len(text))
+	}
+	return ends, bytes.Repeat([]byte(text), rows)
 }
 
 func fill[T any](values []T, v T) []T {
