@@ -257,7 +257,7 @@ func (e *env) scanner(table quiver.TableID, follow bool) (*scan.Scanner, error) 
 			meta = t
 		}
 	}
-	sources, err := e.server.Sources(meta)
+	sources, err := e.server.Sources(meta, nil, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -51,14 +51,13 @@ func (t *Tablet) OffsetAt(ctx context.Context, timestamp int64) (quiver.Offset, 
 	return min(at, l.log.HighWatermark()), t.explain(err)
 }
 
-// Read opens a reader over [from, until), cut down to the high watermark. columns are ascending places in the stored
-// schema, nil means all.
-func (t *Tablet) Read(ctx context.Context, from, until quiver.Offset, columns []int) (scan.Reader, error) {
+// Read opens a reader over [from, until), cut down to the high watermark.
+func (t *Tablet) Read(ctx context.Context, from, until quiver.Offset, spec scan.ReadSpec) (scan.Reader, error) {
 	l, err := t.reader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &reader{t, l.log.Read(from, min(until, l.log.HighWatermark()), columns)}, nil
+	return &reader{t, l.log.Read(from, min(until, l.log.HighWatermark()), arrowlog.ReadSpec(spec))}, nil
 }
 
 // reader names the table in the log's errors, and ends when the table goes.
@@ -67,15 +66,15 @@ type reader struct {
 	log    *arrowlog.Reader
 }
 
-func (r *reader) Next() (*record.Batch, error) {
+func (r *reader) Step() (record.Header, *record.Batch, error) {
 	if gone := r.tablet.gone(); gone != nil {
-		return nil, gone
+		return record.Header{}, nil, gone
 	}
-	b, err := r.log.Next()
+	h, b, err := r.log.Step()
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, r.tablet.explain(err)
+		return h, nil, r.tablet.explain(err)
 	}
-	return b, err
+	return h, b, err
 }
 
 func (r *reader) Close() { r.log.Close() }
@@ -87,7 +86,7 @@ func (t *Tablet) DeleteBefore(ctx context.Context, before quiver.Offset) error {
 		return err
 	}
 	if start, high := l.log.Start(), l.log.HighWatermark(); before > high {
-		return scan.OutOfRange(t.Table(), t.id.Bucket, before, scan.Offsets{Start: start, HighWatermark: high})
+		return scan.OutOfRange(t.Table(), t, before, scan.Offsets{Start: start, HighWatermark: high})
 	}
 	return t.explain(l.log.DeleteBefore(before))
 }

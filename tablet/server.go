@@ -11,7 +11,6 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
-	"github.com/quiverlog/quiver/tablet/scan"
 )
 
 // Server is the registry of the buckets this process serves.
@@ -121,30 +120,6 @@ func (t *table) partitionNotFound(id quiver.PartitionID) error {
 
 func (s *Server) tableNotFound(id quiver.TableID) error {
 	return quiver.Errorf(quiver.TableNotFound, "table %d is not served here; it may have been dropped", id)
-}
-
-// Sources are buckets of a table as scan reads them, those of all partitions: all of them if none is named.
-func (s *Server) Sources(t *quiver.Table, buckets ...int32) ([]scan.Source, error) {
-	if len(buckets) == 0 {
-		for b := range t.Buckets {
-			buckets = append(buckets, b)
-		}
-	}
-	partitions := t.Partitions
-	if !t.Partitioned() {
-		partitions = []quiver.Partition{{}}
-	}
-	sources := make([]scan.Source, 0, len(partitions)*len(buckets))
-	for _, p := range partitions {
-		for _, b := range buckets {
-			tablet, err := s.Tablet(quiver.BucketID{Table: t.ID, Partition: p.ID, Bucket: b})
-			if err != nil {
-				return nil, err
-			}
-			sources = append(sources, tablet)
-		}
-	}
-	return sources, nil
 }
 
 // Run maintains the server's disk until the context ends: once a second the checkpoint is brought up to date, old

@@ -309,10 +309,10 @@ func TestDeleteBefore(t *testing.T) {
 	}
 	err := tablet.DeleteBefore(t.Context(), 5)
 	reason(t, err, quiver.OffsetOutOfRange, quiver.NotDone)
-	_, err = tablet.Read(t.Context(), 1, 4, nil)
+	_, err = tablet.Read(t.Context(), 1, 4, scan.ReadSpec{})
 	if err == nil {
-		r, _ := tablet.Read(t.Context(), 1, 4, nil)
-		_, err = r.Next()
+		r, _ := tablet.Read(t.Context(), 1, 4, scan.ReadSpec{})
+		_, _, err = r.Step()
 		r.Close()
 	}
 	if quiver.ReasonOf(err) != quiver.OffsetOutOfRange || !strings.Contains(err.Error(), "table default.events, bucket 0") {
@@ -376,7 +376,7 @@ func TestRun(t *testing.T) {
 func TestWaitForNews(t *testing.T) {
 	e := newEnv(t, 3)
 	table := e.desired.Tables[0]
-	sources, err := e.server.Sources(table)
+	sources, err := e.server.Sources(table, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,14 +386,14 @@ func TestWaitForNews(t *testing.T) {
 	}
 	got := make(chan []scan.News)
 	go func() {
-		news, err := scan.Wait(context.Background(), sources, ranges, time.Hour, scan.Options{})
+		news, err := scan.Wait(context.Background(), scan.Spec{Table: table, Sources: sources, Ranges: ranges}, time.Hour, scan.Options{})
 		if err != nil {
 			t.Error(err)
 		}
 		got <- news
 	}()
 	e.mustPut(e.tablet(2), 1, 2)
-	if news := <-got; !slices.Equal(news, []scan.News{{Bucket: 2, From: 0, Until: 2}}) {
+	if news := <-got; !slices.Equal(news, []scan.News{{ID: quiver.BucketID{Table: 7, Bucket: 2}, From: 0, Until: 2}}) {
 		t.Errorf("news %v", news)
 	}
 }

@@ -276,13 +276,13 @@ func TestWait(t *testing.T) {
 		}
 		wait := func(ranges []Range) []News {
 			t.Helper()
-			news, err := Wait(t.Context(), []Source{a, b}, ranges, 30*time.Second, Options{})
+			news, err := Wait(t.Context(), Spec{Table: table, Sources: []Source{a, b}, Ranges: ranges}, 30*time.Second, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return news
 		}
-		if got := wait(at(Earliest)); !slices.Equal(got, []News{{0, 0, 5}}) {
+		if got := wait(at(Earliest)); !slices.Equal(got, []News{{ID: a.ID(), Until: 5}}) {
 			t.Errorf("news %v", got)
 		}
 		began := time.Now()
@@ -290,7 +290,7 @@ func TestWait(t *testing.T) {
 			t.Errorf("news %v after %v", got, time.Since(began))
 		}
 		time.AfterFunc(time.Second, func() { b.put(randomRows(rng, 3, 1)...) })
-		if got := wait(at(Latest)); !slices.Equal(got, []News{{1, 0, 3}}) {
+		if got := wait(at(Latest)); !slices.Equal(got, []News{{ID: b.ID(), Until: 3}}) {
 			t.Errorf("news %v", got)
 		}
 		checkReaders(t, a, b)

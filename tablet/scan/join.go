@@ -25,6 +25,9 @@ func (s *Scanner) look(ctx context.Context) error {
 		return nil
 	}
 	now, err := s.spec.Buckets.Table()
+	if err != nil && len(s.cursors) > 0 {
+		return nil // the buckets themselves say why
+	}
 	if err != nil || now == s.known {
 		return err
 	}

@@ -16,9 +16,10 @@ func TestResolve(t *testing.T) {
 		a.stage(row{timestamp: 1000 + i})
 	}
 	a.start, a.high = 10, 30
-	all := Range{Bucket: 0, From: 10, Until: 30}
-	none := Range{Bucket: 1}
-	forever := Range{Bucket: 1, Until: NoEnd}
+	none := Range{ID: b.ID()}
+	forever := Range{ID: b.ID(), Until: NoEnd}
+	in := func(from, until quiver.Offset) Range { return Range{ID: a.ID(), From: from, Until: until} }
+	all := in(10, 30)
 	offsets := func(o map[int32]quiver.Offset) Position { return Position{Place: AtOffsets, Offsets: o} }
 	at := func(o quiver.Offset) Position { return Position{Place: AtOffset, Offset: o} }
 	time := func(ms int64) Position { return Position{Place: AtTimestamp, Timestamp: ms} }
@@ -32,25 +33,25 @@ func TestResolve(t *testing.T) {
 	}{
 		{name: "all", want: []Range{all, none}},
 		{name: "words", from: Position{Place: Earliest}, until: Position{Place: Latest}, want: []Range{all, none}},
-		{name: "from now", from: Position{Place: Latest}, want: []Range{{0, 30, 30, 0}, none}},
-		{name: "one bucket", from: at(12), until: at(20), want: []Range{{0, 12, 20, 0}}},
+		{name: "from now", from: Position{Place: Latest}, want: []Range{in(30, 30), none}},
+		{name: "one bucket", from: at(12), until: at(20), want: []Range{in(12, 20)}},
 		{name: "one offset for two", from: at(12), want: []Range{all, none}, reason: quiver.BadCommand, text: "from names one offset, but 2 buckets are read"},
-		{name: "vectors", from: offsets(map[int32]quiver.Offset{0: 15}), until: offsets(map[int32]quiver.Offset{0: 16}), want: []Range{{0, 15, 16, 0}, none}},
+		{name: "vectors", from: offsets(map[int32]quiver.Offset{0: 15}), until: offsets(map[int32]quiver.Offset{0: 16}), want: []Range{in(15, 16), none}},
 		{name: "a vector without the bucket", from: offsets(nil), want: []Range{all, none}},
-		{name: "an end without the bucket", until: offsets(nil), want: []Range{{0, 10, 10, 0}, none}},
+		{name: "an end without the bucket", until: offsets(nil), want: []Range{in(10, 10), none}},
 		{name: "an unknown bucket", from: offsets(map[int32]quiver.Offset{2: 0}), want: []Range{all, none}, reason: quiver.BucketNotFound, text: "bucket 2, the table has 2"},
-		{name: "times", from: time(1012), until: time(1020), want: []Range{{0, 12, 20, 0}, none}},
+		{name: "times", from: time(1012), until: time(1020), want: []Range{in(12, 20), none}},
 		{name: "a time before the first", from: time(5), want: []Range{all, none}},
-		{name: "a time after the last", from: time(5000), want: []Range{{0, 30, 30, 0}, none}},
+		{name: "a time after the last", from: time(5000), want: []Range{in(30, 30), none}},
 		{name: "below the earliest", from: at(9), want: []Range{all}, reason: quiver.OffsetOutOfRange, text: "offset 9 is below the earliest: earliest 10, latest 30"},
 		{name: "above the latest", from: at(31), follow: true, want: []Range{all}, reason: quiver.OffsetOutOfRange, text: "offset 31 is above the latest: earliest 10, latest 30"},
 		{name: "an end beyond now", until: at(99), want: []Range{all}},
-		{name: "an end beyond now, awaited", until: at(99), follow: true, want: []Range{{0, 10, 99, 0}}},
-		{name: "an end below the start", from: at(20), until: at(15), want: []Range{{0, 20, 20, 0}}},
-		{name: "for ever", follow: true, want: []Range{{0, 10, NoEnd, 0}, forever}},
-		{name: "a time to come, awaited", until: time(5000), follow: true, want: []Range{{0, 10, NoEnd, 5000}, {1, 0, NoEnd, 5000}}},
+		{name: "an end beyond now, awaited", until: at(99), follow: true, want: []Range{in(10, 99)}},
+		{name: "an end below the start", from: at(20), until: at(15), want: []Range{in(20, 20)}},
+		{name: "for ever", follow: true, want: []Range{in(10, NoEnd), forever}},
+		{name: "a time to come, awaited", until: time(5000), follow: true, want: []Range{{ID: a.ID(), From: 10, Until: NoEnd, UntilTime: 5000}, {ID: b.ID(), Until: NoEnd, UntilTime: 5000}}},
 		{name: "a time to come", until: time(5000), want: []Range{all, none}},
-		{name: "until the earliest", until: Position{Place: Earliest}, want: []Range{{0, 10, 10, 0}, none}},
+		{name: "until the earliest", until: Position{Place: Earliest}, want: []Range{in(10, 10), none}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			buckets := []Source{a, b}[:len(test.want)]

@@ -50,6 +50,7 @@ type bucket struct {
 	table  *quiver.Table
 	layout *record.Layout
 	number int32
+	within quiver.Partition
 	codec  record.Compression
 
 	mu      sync.Mutex
@@ -66,6 +67,7 @@ type bucket struct {
 
 type storedBatch struct {
 	from, until quiver.Offset
+	layout      *record.Layout
 	meta, body  []byte
 }
 
@@ -80,7 +82,7 @@ func newBucket(t testing.TB, table *quiver.Table, number int32) *bucket {
 
 // seed is what the stored batches of a bucket are checked with.
 func (b *bucket) seed() record.Seed {
-	return record.NewSeed(quiver.BucketID{Table: b.table.ID, Bucket: b.number}, 42)
+	return record.NewSeed(b.ID(), 42)
 }
 
 // put stores the rows as one batch, and shows them.
@@ -94,18 +96,27 @@ func (b *bucket) stage(rows ...row) {
 	b.t.Helper()
 	rec := recordOf(rows)
 	defer rec.Release()
-	batch, err := record.Encode(b.layout, rec, b.codec)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.store(b.layout, rec, rows[0].timestamp)
+	b.rows = append(b.rows, rows...)
+}
+
+// store keeps a record as one batch behind the last one. The caller holds the lock.
+func (b *bucket) store(layout *record.Layout, rec arrow.RecordBatch, timestamp int64) {
+	b.t.Helper()
+	batch, err := record.Encode(layout, rec, b.codec)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	defer batch.Release()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	from := quiver.Offset(len(b.rows))
-	batch.Stamp(record.Stamp{BaseOffset: from, Epoch: 1, Timestamp: rows[0].timestamp}, b.seed())
+	from := quiver.Offset(0)
+	if n := len(b.stored); n > 0 {
+		from = b.stored[n-1].until
+	}
+	batch.Stamp(record.Stamp{BaseOffset: from, Epoch: 1, Timestamp: timestamp}, b.seed())
 	meta, body := batch.Stored()
-	b.rows = append(b.rows, rows...)
-	b.stored = append(b.stored, storedBatch{from, quiver.Offset(len(b.rows)), slices.Clone(meta), slices.Concat(body...)})
+	b.stored = append(b.stored, storedBatch{from, from + quiver.Offset(batch.Rows()), layout, slices.Clone(meta), slices.Concat(body...)})
 }
 
 func (b *bucket) end() quiver.Offset {
@@ -132,7 +143,11 @@ func (b *bucket) change(alter func()) {
 	}
 }
 
-func (b *bucket) Bucket() int32 { return b.number }
+func (b *bucket) ID() quiver.BucketID {
+	return quiver.BucketID{Table: b.table.ID, Partition: b.within.ID, Bucket: b.number}
+}
+
+func (b *bucket) PartitionName() string { return b.within.Name }
 
 func (b *bucket) Offsets(context.Context) (Offsets, error) {
 	b.mu.Lock()
@@ -165,7 +180,7 @@ func (b *bucket) Subscribe(ch chan<- struct{}) func() {
 	}
 }
 
-func (b *bucket) Read(_ context.Context, from, until quiver.Offset, columns []int) (Reader, error) {
+func (b *bucket) Read(_ context.Context, from, until quiver.Offset, spec ReadSpec) (Reader, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if until > b.high || from < b.start || from >= until {
@@ -173,7 +188,10 @@ func (b *bucket) Read(_ context.Context, from, until quiver.Offset, columns []in
 	}
 	b.reads++
 	b.open++
-	r := &bucketReader{b: b, columns: columns, breaks: b.breaks}
+	if !slices.IsSorted(spec.Columns) || spec.Columns == nil {
+		b.t.Errorf("columns %v", spec.Columns)
+	}
+	r := &bucketReader{b: b, spec: spec, breaks: b.breaks}
 	b.breaks = nil
 	for _, s := range b.stored {
 		if s.until > from && s.from < until {
@@ -184,36 +202,46 @@ func (b *bucket) Read(_ context.Context, from, until quiver.Offset, columns []in
 }
 
 type bucketReader struct {
-	b       *bucket
-	columns []int
-	left    []storedBatch
-	given   int
-	breaks  error
-	closed  bool
+	b      *bucket
+	spec   ReadSpec
+	left   []storedBatch
+	given  int
+	breaks error
+	closed bool
 }
 
-func (r *bucketReader) Next() (*record.Batch, error) {
+func (r *bucketReader) Step() (h record.Header, _ *record.Batch, _ error) {
 	if r.given == 1 && r.breaks != nil {
-		return nil, r.breaks
+		return h, nil, r.breaks
 	}
 	if len(r.left) == 0 {
-		return nil, io.EOF
+		return h, nil, io.EOF
 	}
 	s := r.left[0]
 	r.left = r.left[1:]
 	r.given++
 	meta, err := record.ParseHeader(s.meta, r.b.seed())
 	if err != nil {
-		return nil, err
+		return h, nil, err
 	}
-	if r.columns == nil {
+	if r.spec.Skip != nil && r.spec.Skip(meta, s.layout) {
+		return meta.Header, nil, nil
+	}
+	var columns []int
+	for at, f := range s.layout.Schema().Fields() {
+		if id, _ := quiver.FieldID(f); slices.Contains(r.spec.Columns, id) {
+			columns = append(columns, at)
+		}
+	}
+	if len(columns) == s.layout.NumColumns() {
 		body := buf.Wrap(s.body)
 		defer body.Release()
-		return record.Load(r.b.layout, meta, body)
+		b, err := record.Load(s.layout, meta, body)
+		return meta.Header, b, err
 	}
-	regions, err := meta.Regions(r.b.layout, r.columns)
+	regions, err := meta.Regions(s.layout, columns)
 	if err != nil {
-		return nil, err
+		return h, nil, err
 	}
 	var parts []*buf.Buf
 	for _, g := range regions {
@@ -222,7 +250,8 @@ func (r *bucketReader) Next() (*record.Batch, error) {
 		copy(part.Bytes(), s.body[g.From:g.Until])
 		parts = append(parts, part)
 	}
-	return record.LoadColumns(r.b.layout, meta, r.columns, parts)
+	b, err := record.LoadColumns(s.layout, meta, columns, parts)
+	return meta.Header, b, err
 }
 
 func (r *bucketReader) Close() {
