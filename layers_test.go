@@ -49,7 +49,7 @@ var layers = []layer{
 	{path: "flight/internal/codec", allows: []string{"internal/buf"}, goes: "grpc"},
 	// The Go client passes what a server sends through the same gate as a server passes what a client sends.
 	{path: "flight", allows: []string{"", "flight/internal/codec", "arrowlog/record"}, goes: "grpc"},
-	{path: "flight/server", allows: []string{"", "flight", "flight/internal/codec", "arrowlog/record", "internal/filter", "tablet/scan", "tablet", "coordinator", "internal/buf"}, goes: "grpc"},
+	{path: "flight/server", allows: []string{"", "flight", "flight/internal/codec", "arrowlog/record", "internal/filter", "tablet/scan", "tablet", "coordinator", "internal/buf", "internal/fault"}, goes: "grpc"},
 	{path: "node", allows: []string{anyAbove}},
 	{path: "cmd/*", allows: []string{anyAbove}},
 	{path: "sim", allows: []string{anyAbove}},

@@ -121,7 +121,6 @@ func TestActionsRefused(t *testing.T) {
 		{create, `{"table":"t","schema":[],"buckets":0}`, quiver.BadCommand, "at least 1"},
 		{create, `{"table":"t","schema":[],"options":{"retention.time":7}}`, quiver.BadCommand, "key options.retention.time: want a string"},
 		{wait, `{"table":"t","timeout_ms":-1}`, quiver.BadCommand, "negative"},
-		{wait, `{"table":"t","offsets":{"a=b":{"0":1}}}`, quiver.PartitionNotFound, "a=b"},
 		{offsets, `{"table":"t","at":{"offset":5}}`, quiver.BadCommand, "key at"},
 		{offsets, `{"table":"t","at":"first"}`, quiver.BadCommand, "no position"},
 		{offsets, `{}`, quiver.BadCommand, "names no table"},

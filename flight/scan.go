@@ -102,28 +102,13 @@ func noTable() error {
 	return quiver.Errorf(quiver.BadCommand, "the command names no table").Advise(hintCommand)
 }
 
-// check refuses values that no table takes, and the features that only primary-key tables, partitioned tables,
-// filters and cursors have: a key is served or refused, never ignored.
+// check refuses values that no table takes, and the features that only primary-key tables have: a key is served or
+// refused, never ignored. What depends on the table is checked where that is known.
 func (c *ScanCommand) check() error {
 	if err := c.checkValues(); err != nil {
 		return err
 	}
-	if c.Filter != nil {
-		return quiver.Errorf(quiver.BadFilter, "this server does not filter").On(c.subject()).
-			Advise("leave \"filter\" out and filter what you read")
-	}
-	if c.Partition != nil && *c.Partition != "" {
-		return notPartitioned(c.Table, *c.Partition)
-	}
-	if err := c.checkReadMode(); err != nil {
-		return err
-	}
-	for _, p := range []Position{c.From, c.Until} {
-		if err := checkPosition(p, c.Table); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.checkReadMode()
 }
 
 func (c *ScanCommand) checkValues() error {
@@ -179,27 +164,6 @@ func (c *ScanCommand) subject() string { return "table " + c.Table.String() }
 
 func (c *ScanCommand) bad(format string, args ...any) *quiver.Error {
 	return quiver.Errorf(quiver.BadCommand, format, args...).On(c.subject())
-}
-
-// checkPosition refuses positions that need cursors or partitions.
-func checkPosition(p Position, table TableName) error {
-	if p.Kind == AtCursor {
-		return quiver.Errorf(quiver.CursorNotFound, "there is no cursor %q", p.Cursor).On("table " + table.String()).
-			Advise(`keep the position that the schema's metadata gives under "quiver" and read from there`)
-	}
-	return checkOffsets(p.Offsets, table)
-}
-
-func checkOffsets(o Offsets, table TableName) error {
-	for name := range o.Partitions {
-		return notPartitioned(table, name)
-	}
-	return nil
-}
-
-func notPartitioned(table TableName, partition string) error {
-	return quiver.Errorf(quiver.PartitionNotFound, "the table is not partitioned, there is no partition %q", clip(partition)).
-		On("table " + table.String()).Advise("leave the partition out")
 }
 
 // LookupCommand asks for rows by key.

@@ -34,7 +34,9 @@ func (s *Server) Sources(t *quiver.Table, partition *quiver.Partition, bucket *i
 }
 
 // Buckets tells a following scan which buckets a table has: all, or the one with a number of each partition.
-func (s *Server) Buckets(id quiver.TableID, bucket *int32) scan.Buckets { return buckets{s, id, bucket} }
+func (s *Server) Buckets(id quiver.TableID, bucket *int32) scan.Buckets {
+	return buckets{s, id, bucket}
+}
 
 type buckets struct {
 	server *Server

@@ -9,15 +9,25 @@ import (
 	"github.com/quiverlog/quiver/tablet/scan"
 )
 
-// eachTablet calls do for every bucket of a table, in order.
-func (s *Service) eachTablet(table *quiver.Table, do func(bucket int32, t *tablet.Tablet) error) error {
-	for bucket := range table.Buckets {
-		t, err := s.tablets.Tablet(quiver.BucketID{Table: table.ID, Bucket: bucket})
-		if err != nil {
-			return err
-		}
-		if err := do(bucket, t); err != nil {
-			return err
+// eachTablet calls do for every bucket of a table, partition by partition, in order. A partition that is dropped
+// meanwhile has no more buckets.
+func (s *Service) eachTablet(table *quiver.Table, do func(t *tablet.Tablet) error) error {
+	partitions := table.Partitions
+	if !table.Partitioned() {
+		partitions = []quiver.Partition{{}}
+	}
+	for _, p := range partitions {
+		for bucket := range table.Buckets {
+			t, err := s.tablets.Tablet(quiver.BucketID{Table: table.ID, Partition: p.ID, Bucket: bucket})
+			if err == nil {
+				err = do(t)
+			}
+			if table.Partitioned() && quiver.ReasonOf(err) == quiver.PartitionNotFound {
+				break
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -32,12 +42,12 @@ func (s *Service) logOffsets(ctx context.Context, body []byte, answer func(any) 
 	if err != nil {
 		return err
 	}
-	return s.eachTablet(table, func(bucket int32, t *tablet.Tablet) error {
+	return s.eachTablet(table, func(t *tablet.Tablet) error {
 		offset, err := offsetAt(ctx, t, request.At)
 		if err != nil {
 			return err
 		}
-		return answer(flight.OffsetRow{Bucket: bucket, Offset: offset})
+		return answer(flight.OffsetRow{Partition: flight.PartitionWord(t.PartitionName()), Bucket: t.Bucket(), Offset: offset})
 	})
 }
 
@@ -64,12 +74,12 @@ func (s *Service) logWait(ctx context.Context, body []byte, answer func(any) err
 	if err != nil {
 		return err
 	}
-	news, err := scan.Wait(ctx, read.spec.Sources, read.spec.Ranges, request.Timeout(), s.scanOptions())
+	news, err := scan.Wait(ctx, read.spec, request.Timeout(), s.scanOptions())
 	if err != nil {
 		return err
 	}
 	for _, n := range news {
-		if err := answer(flight.Range{Bucket: n.Bucket, From: n.From, Until: n.Until}); err != nil {
+		if err := answer(flight.Range{Partition: n.Partition, Bucket: n.ID.Bucket, From: n.From, Until: n.Until}); err != nil {
 			return err
 		}
 	}
@@ -85,28 +95,29 @@ func (s *Service) logDeleteBefore(ctx context.Context, body []byte, answer func(
 	if err != nil {
 		return err
 	}
-	for bucket := range request.Offsets.Buckets {
-		if err := checkBucket(table, bucket); err != nil {
-			return err
-		}
+	before, err := s.position(table, "offsets", request.Before())
+	if err != nil {
+		return err
 	}
-	before := request.Before()
-	return s.eachTablet(table, func(bucket int32, t *tablet.Tablet) error {
-		if err := deleteBefore(ctx, t, bucket, before); err != nil {
+	if err := scan.CheckPosition("offsets", before, table); err != nil {
+		return err
+	}
+	return s.eachTablet(table, func(t *tablet.Tablet) error {
+		if err := deleteBefore(ctx, t, before); err != nil {
 			return err
 		}
 		now, err := t.Offsets(ctx)
 		if err != nil {
 			return err
 		}
-		return answer(flight.OffsetRow{Bucket: bucket, Offset: now.Start})
+		return answer(flight.OffsetRow{Partition: flight.PartitionWord(t.PartitionName()), Bucket: t.Bucket(), Offset: now.Start})
 	})
 }
 
 // deleteBefore deletes one bucket's rows before a position; a bucket that a vector does not name keeps its rows.
-func deleteBefore(ctx context.Context, t *tablet.Tablet, bucket int32, before flight.Position) error {
-	offset, named := before.Offsets.Buckets[bucket]
-	if before.Kind == flight.AtTimestamp {
+func deleteBefore(ctx context.Context, t *tablet.Tablet, before scan.Position) error {
+	offset, named := before.Named(t)
+	if before.Place == scan.AtTimestamp {
 		var err error
 		if offset, err = t.OffsetAt(ctx, before.Timestamp); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/tablet"
 )
 
 func (s *Service) databaseList(_ context.Context, body []byte, answer func(any) error) error {
@@ -101,13 +102,16 @@ func (s *Service) tableStats(ctx context.Context, body []byte, answer func(any) 
 	if err != nil {
 		return err
 	}
-	rows := make([]flight.StatsRow, 0, table.Buckets+1)
-	for bucket := range table.Buckets {
-		row, err := s.bucketStats(ctx, table, bucket)
-		if err != nil {
-			return err
+	var rows []flight.StatsRow
+	err = s.eachTablet(table, func(t *tablet.Tablet) error {
+		row, err := bucketStats(ctx, t)
+		if err == nil {
+			rows = append(rows, row)
 		}
-		rows = append(rows, row)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	for _, row := range append(rows, flight.TotalStats(rows)) {
 		if err := answer(row); err != nil {
@@ -118,17 +122,11 @@ func (s *Service) tableStats(ctx context.Context, body []byte, answer func(any) 
 }
 
 // bucketStats counts one bucket.
-func (s *Service) bucketStats(ctx context.Context, table *quiver.Table, bucket int32) (flight.StatsRow, error) {
-	tablet, err := s.tablets.Tablet(quiver.BucketID{Table: table.ID, Bucket: bucket})
-	if err != nil {
-		return flight.StatsRow{}, err
-	}
-	stats, err := tablet.Stats(ctx)
-	if err != nil {
-		return flight.StatsRow{}, err
-	}
+func bucketStats(ctx context.Context, t *tablet.Tablet) (flight.StatsRow, error) {
+	stats, err := t.Stats(ctx)
+	bucket := t.Bucket()
 	return flight.StatsRow{
-		Bucket: &bucket, Rows: stats.Rows, Bytes: stats.Bytes,
+		Partition: flight.PartitionWord(t.PartitionName()), Bucket: &bucket, Rows: stats.Rows, Bytes: stats.Bytes,
 		Earliest: &stats.Earliest, Latest: &stats.Latest, Segments: int64(stats.Segments),
-	}, nil
+	}, err
 }

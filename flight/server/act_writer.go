@@ -32,11 +32,11 @@ func (s *Service) writerDescribe(ctx context.Context, body []byte, answer func(a
 	if err != nil {
 		return err
 	}
-	return s.eachTablet(table, func(bucket int32, t *tablet.Tablet) error {
+	return s.eachTablet(table, func(t *tablet.Tablet) error {
 		sequence, known, err := t.WriterSequence(ctx, *request.WriterID)
 		if err != nil || !known {
 			return err
 		}
-		return answer(flight.SequenceRow{Bucket: bucket, Sequence: sequence})
+		return answer(flight.SequenceRow{Partition: flight.PartitionWord(t.PartitionName()), Bucket: t.Bucket(), Sequence: sequence})
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/flight"
 	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/internal/filter"
 	"github.com/quiverlog/quiver/tablet/scan"
 )
 
@@ -49,50 +50,91 @@ func (s *Service) scanOptions() scan.Options {
 
 // reading is a scan command after its names and positions were resolved.
 type reading struct {
-	table   *quiver.Table
-	command *flight.ScanCommand
-	spec    scan.Spec
-	schema  *arrow.Schema // what the reader sees, without the note of a bounded read
+	table     *quiver.Table
+	partition *quiver.Partition // nil: all of them, or the table has none
+	command   *flight.ScanCommand
+	spec      scan.Spec
+	schema    *arrow.Schema // what the reader sees, without the note of a bounded read
 }
 
-// plan resolves a scan command: table, buckets, columns, positions.
+// plan resolves a scan command: table, partition, buckets, columns, filter, positions.
 func (s *Service) plan(ctx context.Context, c *flight.ScanCommand) (*reading, error) {
 	table, err := s.table(c.Table, c.TableID)
 	if err != nil {
 		return nil, err
 	}
-	sources, err := s.sources(table, c.Bucket)
-	if err != nil {
-		return nil, err
-	}
-	columns, err := scan.Select(table.Schema, c.Columns, c.SystemColumns)
-	if err != nil {
+	r := &reading{table: table, command: c, spec: scan.Spec{
+		Table: table, Follow: c.Follow, Limit: c.Limit,
+		BatchRows: int(c.BatchRows), MaxBytes: int(min(c.MaxBytes, s.options.MaxMessage)),
+	}}
+	if err := r.choose(); err != nil {
 		return nil, about(table.Path(), err)
 	}
-	schema, err := scan.OutputSchema(table.Schema, columns)
-	if err != nil {
+	if err := s.findSources(r); err != nil {
 		return nil, err
 	}
-	from, until := c.Range()
-	ranges, err := scan.Resolve(ctx, table, sources, scanPosition(from), scanPosition(until), c.Follow)
-	if err != nil {
-		return nil, err
-	}
-	return &reading{table: table, command: c, schema: schema, spec: scan.Spec{
-		Table: table, Sources: sources, Ranges: ranges, Columns: columns, Follow: c.Follow, Limit: c.Limit,
-		BatchRows: int(c.BatchRows), MaxBytes: int(min(c.MaxBytes, s.options.MaxMessage)),
-	}}, nil
+	return r, s.findRanges(ctx, r)
 }
 
-// sources are the buckets to read: one, or all of the table.
-func (s *Service) sources(table *quiver.Table, bucket *int32) ([]scan.Source, error) {
-	if bucket == nil {
-		return s.tablets.Sources(table)
+// choose decides on columns and rows.
+func (r *reading) choose() (err error) {
+	if r.spec.Columns, err = scan.Select(r.table.Schema, r.command.Columns, r.command.SystemColumns); err != nil {
+		return err
 	}
-	if err := checkBucket(table, *bucket); err != nil {
-		return nil, err
+	if r.schema, err = scan.OutputSchema(r.table.Schema, r.spec.Columns); err != nil {
+		return err
 	}
-	return s.tablets.Sources(table, *bucket)
+	if r.command.Filter == nil {
+		return nil
+	}
+	condition, err := filter.Parse(*r.command.Filter)
+	if err != nil {
+		return err
+	}
+	bound, err := condition.Bind(r.table.Schema)
+	if err != nil {
+		return err
+	}
+	r.spec.Filter = bound
+	return nil
+}
+
+// findSources finds the buckets to read. A follower of a whole table is told of partitions that come and go.
+func (s *Service) findSources(r *reading) (err error) {
+	bucket := r.command.Bucket
+	if bucket != nil {
+		if err := checkBucket(r.table, *bucket); err != nil {
+			return err
+		}
+	}
+	if name := r.command.Partition; name != nil && (*name != "" || r.table.Partitioned()) {
+		p, err := findPartition(r.table, *name)
+		if err != nil {
+			return err
+		}
+		r.partition = &p
+	}
+	if r.command.Follow && r.table.Partitioned() && r.partition == nil {
+		r.spec.Buckets = s.tablets.Buckets(r.table.ID, bucket)
+	}
+	r.spec.Sources, err = s.tablets.Sources(r.table, r.partition, bucket)
+	return err
+}
+
+// findRanges resolves the positions.
+func (s *Service) findRanges(ctx context.Context, r *reading) error {
+	first, last := r.command.Range()
+	from, err := s.position(r.table, "from", first)
+	if err != nil {
+		return err
+	}
+	until, err := s.position(r.table, "until", last)
+	if err != nil {
+		return err
+	}
+	r.spec.Newcomers = scan.Newcomers(until, s.options.Now().UnixMilli())
+	r.spec.Ranges, err = scan.Resolve(ctx, r.table, r.spec.Sources, from, until, r.command.Follow)
+	return err
 }
 
 // checkBucket refuses a bucket that the table does not have.
@@ -104,29 +146,11 @@ func checkBucket(table *quiver.Table, bucket int32) error {
 		On("table " + table.Path()).Advise("buckets are counted from 0")
 }
 
-// scanPosition translates a position of the wire.
-func scanPosition(p flight.Position) scan.Position {
-	at := scan.Position{Offset: p.Offset, Offsets: p.Offsets.Buckets, Timestamp: p.Timestamp}
-	switch p.Kind {
-	case flight.Earliest:
-		at.Place = scan.Earliest
-	case flight.Latest:
-		at.Place = scan.Latest
-	case flight.AtOffset:
-		at.Place = scan.AtOffset
-	case flight.AtOffsets:
-		at.Place = scan.AtOffsets
-	case flight.AtTimestamp:
-		at.Place = scan.AtTimestamp
-	}
-	return at
-}
-
 // sendSchema sends the schema; it tells where the read begins, and that of a bounded one
 // where it ends.
 func sendSchema(stream grpc.ServerStream, r *reading) error {
 	info := flight.SchemaInfo{TableID: r.table.ID, SchemaID: r.table.Schema.ID()}
-	info.From, info.Until = vectors(r.spec.Ranges)
+	info.From, info.Until = vectors(r.table, r.spec.Ranges)
 	if r.command.Follow {
 		info.Until = flight.Position{} // From stays: a follower of "now" that loses its connection begins there again
 	}
@@ -144,15 +168,6 @@ func withInfo(schema *arrow.Schema, info *flight.SchemaInfo) *arrow.Schema {
 		append(slices.Clone(user.Keys()), flight.SchemaInfoKey),
 		append(slices.Clone(user.Values()), string(info.Encode())))
 	return arrow.NewSchema(schema.Fields(), &metadata)
-}
-
-// vectors gives the starts and the ends of ranges as offset vectors.
-func vectors(ranges []scan.Range) (from, until flight.Position) {
-	starts, ends := flight.BucketOffsets{}, flight.BucketOffsets{}
-	for _, r := range ranges {
-		starts[r.Bucket], ends[r.Bucket] = r.From, r.Until
-	}
-	return flight.AtOffsetsOf(flight.Offsets{Buckets: starts}), flight.AtOffsetsOf(flight.Offsets{Buckets: ends})
 }
 
 // sendChunks sends what the scanner gives until its end. A reader that is slow blocks here, with one chunk in hand.
@@ -177,7 +192,7 @@ func (s *Service) sendChunks(ctx context.Context, stream grpc.ServerStream, scan
 func sendChunk(stream grpc.ServerStream, chunk *scan.Chunk) error {
 	header, body := chunk.Batch.Served()
 	info := flight.BatchInfo{
-		Bucket: chunk.Bucket, From: chunk.From, Until: chunk.Until, Timestamp: chunk.Timestamp,
+		Bucket: chunk.Bucket, Partition: chunk.Partition, From: chunk.From, Until: chunk.Until, Timestamp: chunk.Timestamp,
 		HighWatermark: chunk.HighWatermark, Idle: chunk.Idle,
 	}
 	if chunk.Idle && chunk.Timestamp == 0 {

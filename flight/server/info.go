@@ -37,15 +37,11 @@ func (s *Service) GetSchema(ctx context.Context, d *afl.FlightDescriptor) (*afl.
 	if err != nil {
 		return nil, err
 	}
-	columns, err := scan.Select(table.Schema, command.Columns, command.SystemColumns)
-	if err != nil {
+	read := &reading{table: table, command: command}
+	if err := read.choose(); err != nil {
 		return nil, about(table.Path(), err)
 	}
-	schema, err := scan.OutputSchema(table.Schema, columns)
-	if err != nil {
-		return nil, err
-	}
-	return &afl.SchemaResult{Schema: quiver.FormatSchemaMessage(schema)}, nil
+	return &afl.SchemaResult{Schema: quiver.FormatSchemaMessage(read.schema)}, nil
 }
 
 // ListFlights lists the tables whose names the criteria fit.
@@ -104,7 +100,7 @@ func (s *Service) PollFlightInfo(ctx context.Context, d *afl.FlightDescriptor) (
 	if err != nil {
 		return nil, err
 	}
-	_, planned.From = vectors(read.spec.Ranges)
+	_, planned.From = vectors(read.table, read.spec.Ranges)
 	next := &afl.FlightDescriptor{Type: afl.DescriptorCMD, Cmd: planned.Encode()}
 	return &afl.PollInfo{Info: info, FlightDescriptor: next}, nil
 }
@@ -117,7 +113,7 @@ func (s *Service) awaitNews(ctx context.Context, command *flight.ScanCommand) er
 	if err != nil {
 		return err
 	}
-	_, err = scan.Wait(ctx, read.spec.Sources, read.spec.Ranges, pollTime, s.scanOptions())
+	_, err = scan.Wait(ctx, read.spec, pollTime, s.scanOptions())
 	return err
 }
 
@@ -134,13 +130,13 @@ func (s *Service) planDescriptor(ctx context.Context, d *afl.FlightDescriptor) (
 	return s.plan(ctx, command)
 }
 
-// info describes a planned read. Counts are exact where they can be known: without limit and follow.
+// info describes a planned read. Counts are exact where they can be known: without filter, limit and follow.
 func (s *Service) info(ctx context.Context, d *afl.FlightDescriptor, r *reading) (*afl.FlightInfo, error) {
 	info := &afl.FlightInfo{
 		Schema: quiver.FormatSchemaMessage(r.schema), FlightDescriptor: d,
 		TotalRecords: -1, TotalBytes: -1, Ordered: len(r.spec.Ranges) == 1,
 	}
-	if r.command.Limit == nil && !r.command.Follow {
+	if r.command.Filter == nil && r.command.Limit == nil && !r.command.Follow {
 		rows, bytes, err := s.size(ctx, r)
 		if err != nil {
 			return nil, err
@@ -162,14 +158,17 @@ func (s *Service) info(ctx context.Context, d *afl.FlightDescriptor, r *reading)
 // endpoint is one part of a plan. Its ticket is the command with what was decided put in.
 func (s *Service) endpoint(r *reading, ranges []scan.Range) *afl.FlightEndpoint {
 	ticket := *r.command
-	from, until := vectors(ranges)
+	from, until := vectors(r.table, ranges)
 	id := r.table.ID
 	ticket.TableID, ticket.Locations, ticket.From = &id, "", from
 	if !r.command.Follow {
 		ticket.Until = until
 	}
 	if len(ranges) == 1 {
-		ticket.Bucket = &ranges[0].Bucket
+		ticket.Bucket = &ranges[0].ID.Bucket
+		if r.table.Partitioned() {
+			ticket.Partition = &ranges[0].Partition
+		}
 	}
 	plan := flight.PlanInfo{TableID: r.table.ID, SchemaID: r.table.Schema.ID(), Ranges: planRanges(ranges), Tier: flight.TierLocal}
 	endpoint := &afl.FlightEndpoint{Ticket: &afl.Ticket{Ticket: ticket.Encode()}, AppMetadata: plan.Encode()}
@@ -185,7 +184,7 @@ func (s *Service) size(ctx context.Context, r *reading) (rows, bytes int64, err 
 		if part.Until == scan.NoEnd {
 			return -1, -1, nil
 		}
-		t, err := s.tablets.Tablet(quiver.BucketID{Table: r.table.ID, Bucket: part.Bucket})
+		t, err := s.tablets.Tablet(part.ID)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -202,7 +201,7 @@ func (s *Service) size(ctx context.Context, r *reading) (rows, bytes int64, err 
 func planRanges(ranges []scan.Range) []flight.Range {
 	out := make([]flight.Range, 0, len(ranges))
 	for _, r := range ranges {
-		out = append(out, flight.Range{Bucket: r.Bucket, From: r.From, Until: r.Until})
+		out = append(out, flight.Range{Partition: r.Partition, Bucket: r.ID.Bucket, From: r.From, Until: r.Until})
 	}
 	return out
 }

@@ -37,8 +37,8 @@ type PartitionOffsets struct {
 	Offsets map[int32]quiver.Offset
 }
 
-// named gives the offset that a vector has for a bucket. One of another partition that bore the same name is none.
-func (p *Position) named(src Source) (quiver.Offset, bool) {
+// Named gives the offset that a vector has for a bucket. One of another partition that bore the same name is none.
+func (p *Position) Named(src Source) (quiver.Offset, bool) {
 	id := src.ID()
 	if id.Partition == 0 {
 		at, ok := p.Offsets[id.Bucket]
@@ -85,11 +85,18 @@ func Newcomers(until Position, now int64) Range {
 // leaves the range empty. An end beyond now is now, unless it is to be waited for (follow). A start below the
 // earliest row or above the high watermark is OFFSET_OUT_OF_RANGE.
 func Resolve(ctx context.Context, table *quiver.Table, sources []Source, from, until Position, follow bool) ([]Range, error) {
-	if err := checkPosition("from", from, sources, table); err != nil {
-		return nil, err
-	}
-	if err := checkPosition("until", until, sources, table); err != nil {
-		return nil, err
+	for _, given := range []struct {
+		word string
+		Position
+	}{{"from", from}, {"until", until}} {
+		word, p := given.word, given.Position
+		if p.Place == AtOffset && len(sources) != 1 {
+			return nil, quiver.Errorf(quiver.BadCommand, "%s names one offset, but %d buckets are read", word, len(sources)).
+				On("table " + table.Path()).Advise(`name a bucket, or give {"offsets": {"0": n, "1": m}}`)
+		}
+		if err := CheckPosition(word, p, table); err != nil {
+			return nil, err
+		}
 	}
 	ranges := make([]Range, len(sources))
 	for i, src := range sources {
@@ -109,21 +116,15 @@ func Resolve(ctx context.Context, table *quiver.Table, sources []Source, from, u
 	return ranges, nil
 }
 
-// checkPosition refuses what cannot be meant: one offset for several buckets, a vector with buckets that are not.
-func checkPosition(word string, p Position, sources []Source, table *quiver.Table) error {
-	switch p.Place {
-	case AtOffset:
-		if len(sources) != 1 {
-			return quiver.Errorf(quiver.BadCommand, "%s names one offset, but %d buckets are read", word, len(sources)).
-				On("table " + table.Path()).Advise(`name a bucket, or give {"offsets": {"0": n, "1": m}}`)
-		}
-	case AtOffsets:
-		if table.Partitioned() {
-			return checkPartitions(word, p, table)
-		}
-		return checkBuckets(word, p.Offsets, table)
+// CheckPosition refuses a vector that names buckets or partitions that are not there. word says where it was given.
+func CheckPosition(word string, p Position, table *quiver.Table) error {
+	switch {
+	case p.Place != AtOffsets:
+		return nil
+	case table.Partitioned():
+		return checkPartitions(word, p, table)
 	}
-	return nil
+	return checkBuckets(word, p.Offsets, table)
 }
 
 func checkBuckets(word string, offsets map[int32]quiver.Offset, table *quiver.Table) error {
@@ -161,7 +162,7 @@ func start(ctx context.Context, table *quiver.Table, src Source, now Offsets, p 
 	case AtOffset:
 		at = p.Offset
 	case AtOffsets:
-		named, ok := p.named(src)
+		named, ok := p.Named(src)
 		if !ok {
 			return now.Start, nil
 		}
@@ -184,7 +185,7 @@ func (r *Range) end(ctx context.Context, src Source, now Offsets, p Position, fo
 	case AtOffset:
 		at = p.Offset
 	case AtOffsets:
-		named, ok := p.named(src)
+		named, ok := p.Named(src)
 		if !ok {
 			named = r.From
 		}
