@@ -104,21 +104,20 @@ func OptionNames() (names, usual, meaning []string) {
 	return names, usual, meaning
 }
 
-// withoutColumn takes a column out of the options that name it, or puts another name in its place.
-func (o Options) withoutColumn(old, replacement string) Options {
-	if !slices.Contains(o.Statistics, old) {
-		return o
-	}
-	names := []string{}
+// follow gives the columns that options name the names they have by now, and leaves out those that are gone.
+func (o Options) follow(before, now *Schema) Options {
+	var names []string
 	for _, name := range o.Statistics {
-		if name != old {
-			names = append(names, name)
-		} else if replacement != "" {
-			names = append(names, replacement)
+		c, _ := before.ByName(name)
+		if still, kept := now.Column(c.ID); kept {
+			names = append(names, still.Field.Name)
 		}
 	}
-	o.Statistics = names
+	if o.Statistics == nil || slices.Equal(names, o.Statistics) {
+		return o
+	}
+	o.Statistics = append([]string{}, names...)
 	o.set = maps.Clone(o.set)
-	o.set["statistics"] = formatNames(names)
+	o.set["statistics"] = formatNames(o.Statistics)
 	return o
 }

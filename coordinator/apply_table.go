@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"math"
 	"unicode/utf8"
 
@@ -78,6 +79,37 @@ func (c *change) dropTable(s *State, t *quiver.Table, now int64) {
 	for ; i < len(s.droppedPartitions) && s.droppedPartitions[i].Table == t.ID; i++ {
 		c.remove(partitionKey(droppedPartitionPrefix, s.droppedPartitions[i].PartitionRef))
 	}
+}
+
+func (c AlterTable) apply(s *State) (*change, error) {
+	if err := checkTableName(c.Database, c.Name); err != nil {
+		return nil, err
+	}
+	t := s.table(c.Database, c.Name)
+	if t == nil {
+		return nil, s.noTable(c.Database, c.Name)
+	}
+	altered, err := t.Alter(c.Changes)
+	if err != nil {
+		return nil, onTable(t, err)
+	}
+	ch := s.newChange()
+	ch.result.Table = altered
+	record := newTableRecord(altered)
+	if string(putRecord("", record).Value) != string(putRecord("", newTableRecord(t)).Value) {
+		ch.put(idKey(tablePrefix, t.ID), record)
+		ch.result.Changed = true
+	}
+	return ch, nil
+}
+
+// onTable names the table in an error that names nothing.
+func onTable(t *quiver.Table, err error) error {
+	var known *quiver.Error
+	if errors.As(err, &known) && known.Subject == "" {
+		return known.On("table " + t.Path())
+	}
+	return err
 }
 
 func (c PurgeTombstone) apply(s *State) (*change, error) {

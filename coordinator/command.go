@@ -30,6 +30,13 @@ type DropTable struct {
 	Now      int64
 }
 
+// AlterTable changes a table as quiver.Table.Alter does.
+type AlterTable struct {
+	Database string
+	Name     string
+	Changes  []quiver.TableChange
+}
+
 // PurgeTombstone removes the tombstone of a table whose data has been deleted. One that is gone is no error.
 type PurgeTombstone struct {
 	Table quiver.TableID
@@ -73,8 +80,8 @@ type Elect struct {
 
 // Result is what a command answers. Only the fields of its kind of command are set.
 type Result struct {
-	Table   *quiver.Table      // CreateTable: the new one, or the one that exists; DropTable: the one that was dropped
-	Changed bool               // creations: it was made; drops and purges: there was one
+	Table   *quiver.Table      // CreateTable: the new one, or the one that exists; AlterTable: as it is now; DropTable: the one that was dropped
+	Changed bool               // creations and alterations: it was made; drops and purges: there was one
 	Writer  quiver.WriterGrant // InitWriter
 	Epoch   quiver.Epoch       // StartServer, Elect
 

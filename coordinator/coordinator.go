@@ -115,6 +115,12 @@ func (c *Coordinator) CreateTable(ctx context.Context, spec quiver.TableSpec) (*
 	return r.Table, err
 }
 
+// AlterTable changes a table, all or nothing, and returns it as it is then, when its servers have it.
+func (c *Coordinator) AlterTable(ctx context.Context, database, name string, changes []quiver.TableChange) (*quiver.Table, error) {
+	r, err := c.do(ctx, AlterTable{Database: database, Name: name, Changes: changes})
+	return r.Table, err
+}
+
 // DropTable removes a table and says whether there was one. Its data is deleted later.
 func (c *Coordinator) DropTable(ctx context.Context, database, name string, ifExists bool) (bool, error) {
 	r, err := c.do(ctx, DropTable{Database: database, Name: name, IfExists: ifExists, Now: c.now()})

@@ -14,6 +14,7 @@ import (
 const (
 	ActionDatabaseList    = "database.list"
 	ActionTableCreate     = "table.create"
+	ActionTableAlter      = "table.alter"
 	ActionTableDrop       = "table.drop"
 	ActionTableList       = "table.list"
 	ActionTableDescribe   = "table.describe"
@@ -157,6 +158,48 @@ func (r *TableCreate) Spec(parse func(message []byte) (*arrow.Schema, error)) (q
 	return spec, err
 }
 
+// TableAlter is the body of table.alter. Its result is a TableDescription.
+type TableAlter struct {
+	Table   TableName       `json:"table"`
+	TableID *quiver.TableID `json:"table_id,omitzero"`
+	Changes []TableChange   `json:"changes"`
+}
+
+func (r *TableAlter) check() error {
+	if err := needTable(r.Table); err != nil {
+		return err
+	}
+	if len(r.Changes) == 0 {
+		return quiver.Errorf(quiver.BadCommand, "the body has no changes").On("table " + r.Table.String()).
+			Advise(`send "changes":[{"add":{"name":"x","type":"int32","default":0,"after":"id"}}]`)
+	}
+	return nil
+}
+
+// TableChange is one change of table.alter; exactly one of its keys is given.
+type TableChange struct {
+	Add     *quiver.AddColumn    `json:"add,omitzero"`
+	Drop    string               `json:"drop,omitzero"`
+	Rename  *quiver.RenameColumn `json:"rename,omitzero"`
+	Widen   *quiver.WidenColumn  `json:"widen,omitzero"`
+	Move    *quiver.MoveColumn   `json:"move,omitzero"`
+	Set     map[string]string    `json:"set,omitzero"`
+	Reset   []string             `json:"reset,omitzero"`
+	Comment *string              `json:"comment,omitzero"`
+}
+
+// Words gives the changes as the table takes them.
+func (r *TableAlter) Words() []quiver.TableChange {
+	changes := make([]quiver.TableChange, len(r.Changes))
+	for i, c := range r.Changes {
+		changes[i] = quiver.TableChange{
+			SchemaChange: quiver.SchemaChange{Add: c.Add, Drop: c.Drop, Rename: c.Rename, Widen: c.Widen, Move: c.Move},
+			Set:          c.Set, Reset: c.Reset, Comment: c.Comment,
+		}
+	}
+	return changes
+}
+
 // TableDrop is the body of table.drop.
 type TableDrop struct {
 	Table    TableName       `json:"table"`
@@ -197,7 +240,7 @@ type TableDescribe struct {
 
 func (r *TableDescribe) check() error { return needTable(r.Table) }
 
-// TableDescription is the result of table.describe and table.create.
+// TableDescription is the result of table.describe, table.create and table.alter.
 type TableDescription struct {
 	Table       string              `json:"table"`
 	TableID     quiver.TableID      `json:"table_id"`

@@ -48,6 +48,21 @@ func (s *Service) tableDescribe(_ context.Context, body []byte, answer func(any)
 	return s.describe(table, answer)
 }
 
+func (s *Service) tableAlter(ctx context.Context, body []byte, answer func(any) error) error {
+	request, err := flight.ParseAction[flight.TableAlter](body)
+	if err != nil {
+		return err
+	}
+	table, err := s.table(request.Table, request.TableID)
+	if err != nil {
+		return err
+	}
+	if table, err = s.coordinator.AlterTable(ctx, table.Database, table.Name, request.Words()); err != nil {
+		return err
+	}
+	return s.describe(table, answer)
+}
+
 func (s *Service) describe(table *quiver.Table, answer func(any) error) error {
 	description, err := flight.DescribeTable(table)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 type action struct {
 	name       string
 	about      string // one line
-	permission string // what a principal needs on the thing named: describe, read, write, create, drop
+	permission string // what a principal needs on the thing named: describe, read, write, create, alter, drop
 	example    string // a body that works, JSON
 	handle     func(ctx context.Context, body []byte, answer func(result any) error) error
 }
@@ -27,6 +27,8 @@ func (s *Service) actionTable() []action {
 		{flight.ActionDatabaseList, "lists the databases", "describe", `{}`, s.databaseList},
 		{flight.ActionTableCreate, "creates a table", "create",
 			`{"table":"orders","schema":[{"name":"id","type":"int64","nullable":false},{"name":"price","type":"decimal128(12, 2)"}],"buckets":1,"if_not_exists":true}`, s.tableCreate},
+		{flight.ActionTableAlter, "changes columns, options or the comment of a table, all or nothing: add, drop, rename, widen, move, set, reset, comment", "alter",
+			`{"table":"orders","changes":[{"add":{"name":"note","type":"string","default":"","after":"id"}},{"rename":{"from":"note","to":"remark"}},{"drop":"remark"},{"set":{"retention.time":"7d"}}]}`, s.tableAlter},
 		{flight.ActionTableDrop, "drops a table and its data", "drop", `{"table":"orders","if_exists":true}`, s.tableDrop},
 		{flight.ActionTableList, "lists the tables, of one database if it is given", "describe", `{"database":"default"}`, s.tableList},
 		{flight.ActionTableDescribe, "describes a table: its columns, buckets and options", "describe", `{"table":"orders"}`, s.tableDescribe},
