@@ -56,6 +56,9 @@ func (l *faultList) add(at int, format string, args ...any) {
 // full says that further faults are only counted: their texts need not be made.
 func (l *faultList) full() bool { return len(l.texts) == maxFaults }
 
+// any says that there is a fault already.
+func (l *faultList) any() bool { return len(l.texts) > 0 }
+
 // error gives nil if nothing is wrong.
 func (l *faultList) error() error {
 	if len(l.texts) == 0 {

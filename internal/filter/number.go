@@ -85,10 +85,10 @@ func (n number) cmp(m number) int {
 
 func powerOfTen(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
-// in gives the number in a unit of factor / 10^scale, rounded down, and whether nothing was lost.
-func (n number) in(factor int64, scale int) (floor *big.Int, exact bool) {
-	over, under := new(big.Int).Set(n.unscaled), big.NewInt(factor)
-	if shift := scale - n.scale; shift >= 0 {
+// in gives the number in the unit of a layout, rounded down, and whether nothing was lost.
+func (n number) in(l layout) (floor *big.Int, exact bool) {
+	over, under := new(big.Int).Set(n.unscaled), big.NewInt(l.factor)
+	if shift := l.scale - n.scale; shift >= 0 {
 		over.Mul(over, powerOfTen(shift))
 	} else {
 		under.Mul(under, powerOfTen(-shift))
