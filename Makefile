@@ -8,14 +8,15 @@ PY        := $(VENV)/bin/python
 LINT      := .tools/golangci-lint
 LINT_VER  := v2.15.0
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS   := -s -w -X main.version=$(VERSION)
+COMMIT    := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X main.version=$(VERSION) -X main.revision=$(COMMIT)
 PKGS      := ./...
 # The race detector runs where goroutines meet.
 RACE_PKGS := ./internal/... ./arrowlog/... ./tablet/... ./coordinator/... ./flight/... ./node/...
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build build-fault demo test vet lint unit race fuzz-corpus conformance crash docs-check \
+.PHONY: help build build-fault demo test vet lint unit race fuzz-corpus conformance crash docs \
         fuzz-long torture bench bench-smoke golden fmt clean
 
 help: ## list the targets
@@ -67,6 +68,9 @@ torture: build build-fault $(VENV)/ready ## kill -9 loop with real producers and
 golden: ## rewrite recorded answers; read the diff before you commit it
 	$(GO) test -tags fault . ./coordinator ./tablet/replica ./arrowlog/record -update
 	QUIVER_REWRITE=1 $(GO) test -tags fault ./arrowlog -run Script
+
+docs: ## write the generated parts of docs anew: metrics, log lines, errors, actions
+	$(GO) test ./node -run 'TestPage' -update
 
 fmt: ## gofmt
 	gofmt -w $$(git ls-files '*.go')

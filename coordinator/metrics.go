@@ -31,8 +31,8 @@ func newMetrics(r prometheus.Registerer, c *Coordinator) *metrics {
 	gauge := func(name, help string, of func(*State) int) {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(of(c.shown.Load())) })
 	}
-	gauge("quiver_databases", "Databases.", func(s *State) int { return len(s.databases) })
-	gauge("quiver_tables", "Tables.", func(s *State) int { return len(s.tables) })
+	gauge("quiver_databases", "Databases that there are.", func(s *State) int { return len(s.databases) })
+	gauge("quiver_tables", "Tables that there are, dropped ones aside.", func(s *State) int { return len(s.tables) })
 	gauge("quiver_buckets", "Buckets of all tables and partitions.", func(s *State) int { return len(s.assignments) })
 	gauge("quiver_writers", "Writers that are remembered.", func(s *State) int { return len(s.writers) })
 	gauge("quiver_dropped_tables", "Dropped tables whose data is not known to be deleted yet.", func(s *State) int { return len(s.dropped) })

@@ -199,6 +199,7 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	n.serving.Store(true)
+	n.options.Logger.Info("serving", "version", n.options.Version, "flight", n.FlightAddr(), "http", n.HTTPAddr(), "data", n.options.Data)
 	return group.Wait()
 }
 

@@ -208,7 +208,7 @@ func (s *Server) removeDropped() {
 	if len(partitions) > 0 {
 		removed, err := s.disk.RemovePartitions(partitions)
 		if err != nil {
-			s.options.Logger.Error("remove dropped partitions, to be tried again", "partitions", len(partitions)-len(removed), "error", err)
+			s.options.Logger.Error("remove dropped partitions, to be tried again", "partitions", len(partitions)-len(removed), "err", err)
 		}
 		s.mu.Lock()
 		for _, ref := range removed {

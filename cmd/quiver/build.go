@@ -2,9 +2,14 @@ package main
 
 import "runtime/debug"
 
-// commit is what the program was built from, as far as Go's build knows: "unknown" outside of a checkout, and with a +
-// where files differed from it.
+// revision is the commit that the program was built from, set by the build.
+var revision string
+
+// commit is that commit, or what Go's build knows of it: "unknown" outside of a checkout, with a + where files differed.
 func commit() string {
+	if revision != "" {
+		return revision
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
@@ -13,14 +18,14 @@ func commit() string {
 }
 
 func commitOf(settings []debug.BuildSetting) string {
-	revision, changed := "unknown", ""
+	found, changed := "unknown", ""
 	for _, s := range settings {
 		switch {
 		case s.Key == "vcs.revision":
-			revision = s.Value
+			found = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			changed = "+"
 		}
 	}
-	return revision + changed
+	return found + changed
 }

@@ -235,7 +235,7 @@ func (e *engine) Infof(string, ...any) {}
 
 // Errorf implements pebble.Logger.
 func (e *engine) Errorf(format string, args ...any) {
-	e.logger.Warn("metadata database: " + fmt.Sprintf(format, args...))
+	e.logger.Warn("the metadata database reports a fault", "err", fmt.Sprintf(format, args...))
 }
 
 // Fatalf implements pebble.Logger, which expects it not to return: Pebble cannot go on. Here the failure is noted and
