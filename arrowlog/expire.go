@@ -166,6 +166,8 @@ func (l *Log) expire(rule Retention, now time.Time) (gone []*segment, out Expire
 		n, _ := s.fileSize()
 		out.Bytes += n
 	}
+	l.disk.metrics.expiredRows.Add(float64(out.Rows))
+	l.disk.metrics.expiredBytes.Add(float64(out.Bytes))
 	out.Oldest, out.Err = l.oldest()
 	return gone, out
 }

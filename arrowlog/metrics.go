@@ -33,6 +33,8 @@ type metrics struct {
 
 	deletedRows     prometheus.Counter
 	deletedSegments prometheus.Counter
+	expiredRows     prometheus.Counter
+	expiredBytes    prometheus.Counter
 }
 
 // newMetrics makes the metrics of a disk and registers them; with nil they are shown to nobody.
@@ -66,6 +68,8 @@ func newMetrics(r prometheus.Registerer, d *Disk) *metrics {
 		readBytes:   counter("quiver_log_read_bytes_total", "Bytes read from segments and their indexes to serve readers."),
 
 		deletedRows:     counter("quiver_log_deleted_rows_total", "Rows before the start of a log, deleted by retention or by log.delete-before."),
+		expiredRows:     counter("quiver_log_expired_rows_total", "Rows among those deleted that retention.time or retention.bytes let go."),
+		expiredBytes:    counter("quiver_log_expired_bytes_total", "Bytes of the segments that retention.time or retention.bytes let go."),
 		deletedSegments: counter("quiver_log_deleted_segments_total", "Segments whose files were deleted: by retention, by log.delete-before, or left behind earlier."),
 	}
 	if r != nil {
