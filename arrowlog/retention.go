@@ -82,7 +82,6 @@ func (l *Log) cutBefore(offset quiver.Offset) ([]*segment, error) {
 	}
 	l.disk.metrics.deletedRows.Add(float64(offset - l.Start()))
 	l.mu.Lock()
-	l.disk.metrics.deletedRows.Add(float64(offset - l.start))
 	l.start = offset
 	l.segments = segments[gone:]
 	l.notifyLocked()
