@@ -92,7 +92,7 @@ type gatherer interface {
 	cut() arrow.RecordBatch // nil if there are no rows
 }
 
-// Appender appends rows to a table. It is safe for
+// Appender appends rows to a table: Go structs, which it gathers into batches, or record batches. It is safe for
 // concurrent use. Close must be called: only then everything is durable.
 //
 // What the server refuses ends the appender: every call from then on returns that error. Outages of up to the client's
@@ -100,8 +100,8 @@ type gatherer interface {
 //
 //	appender, err := client.Append(ctx, "shop.orders", flight.AppendOptions{Writer: "loader-7"})
 //	if err != nil { … }
-//	for batch := range batches {
-//		if err := appender.Append(ctx, batch); err != nil { … }
+//	for _, order := range orders {
+//		if err := appender.AppendRow(ctx, &order); err != nil { … }
 //	}
 //	totals, err := appender.Close(ctx)
 type Appender struct {
@@ -114,11 +114,12 @@ type Appender struct {
 	done chan struct{}      // closed once it has ended
 
 	encoders sync.Pool // of *batchEncoder
+	rowSets  sync.Map  // reflect.Type -> *rowSet
 
 	wake chan struct{} // holds one signal to the background: there is something new in what mu guards
 
 	mu       sync.Mutex // guards what follows; never held while waiting
-	gathered gatherer    // rows that are no batch yet, nil if there never were any
+	gathered gatherer   // rows that are no batch yet, nil if there never were any
 	queue    []*unacked // batches that are not acknowledged, oldest first
 	bytes    int64      // of them
 	next     quiver.Sequence
@@ -324,6 +325,11 @@ func (a *Appender) Close(ctx context.Context) (AppendTotals, error) {
 	}
 	a.stop()
 	a.mu.Lock()
+	a.rowSets.Range(func(key, set any) bool {
+		a.rowSets.Delete(key)
+		set.(*rowSet).release()
+		return true
+	})
 	err := a.err
 	if err == nil {
 		err = cut
@@ -336,7 +342,13 @@ func (a *Appender) Close(ctx context.Context) (AppendTotals, error) {
 func (a *Appender) fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.err != nil || a.closing && len(a.queue) == 0 {
+	if !a.closing || len(a.queue) > 0 {
+		a.failLocked(err)
+	}
+}
+
+func (a *Appender) failLocked(err error) {
+	if a.err != nil {
 		return
 	}
 	a.err = err
@@ -385,6 +397,7 @@ func (a *Appender) cutLocked() error {
 	defer batch.Release()
 	u, err := a.encode(batch)
 	if err != nil {
+		a.failLocked(err)
 		return err
 	}
 	return a.queueLocked(u)

@@ -20,6 +20,9 @@
 //	client_place.go       where a scan stands in each bucket
 //	client_append.go      appending, exactly once                             Client.Append, Appender
 //	client_append_stream.go  one put stream after the other
+//	client_rows.go        appending Go structs                                RowsOf, Rows, Appender.AppendRow
+//	client_struct.go      what columns a struct has
+//	client_bind.go        from Go values into builders, by a plan made once
 //	client_unacked.go     batches that wait for their acknowledgement
 //	client_error.go       what calls end with, and when to try again
 //
