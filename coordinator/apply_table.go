@@ -62,7 +62,7 @@ func (c DropTable) apply(s *State) (*change, error) {
 	return ch, nil
 }
 
-// dropTable removes a table with all that belongs to it. Its tombstone stands for its partitions, too, and for those
+// dropTable removes a table with all that belongs to it, its cursors included. Its tombstone stands for its partitions, too, and for those
 // that were dropped before.
 func (c *change) dropTable(s *State, t *quiver.Table, now int64) {
 	c.remove(idKey(tablePrefix, t.ID))
@@ -74,6 +74,9 @@ func (c *change) dropTable(s *State, t *quiver.Table, now int64) {
 	}
 	for _, p := range t.Partitions {
 		c.remove(partitionKey(partitionPrefix, quiver.PartitionRef{Table: t.ID, Partition: p.ID}))
+	}
+	for _, cursor := range s.cursorsOf(t.ID) {
+		c.remove(cursorKey(t.ID, cursor.Name))
 	}
 	i, _ := findPartitionTombstone(s.droppedPartitions, quiver.PartitionRef{Table: t.ID})
 	for ; i < len(s.droppedPartitions) && s.droppedPartitions[i].Table == t.ID; i++ {
@@ -141,7 +144,7 @@ func (s *State) checkDatabase(name string) error {
 	if near := quiver.Nearest(name, known); near != "" {
 		return err.Advise("there is " + near)
 	}
-	return err.Advise("this version has the database " + quiver.DefaultDatabase + " only")
+	return err.Advise("create it with database.create")
 }
 
 // maxSuggested is the largest number of tables among which one with a similar name is looked for.

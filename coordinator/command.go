@@ -85,6 +85,8 @@ type Result struct {
 	Writer  quiver.WriterGrant // InitWriter
 	Epoch   quiver.Epoch       // StartServer, Elect
 
+	Database   Database           // of databases: as it is now, or as it was when it was dropped
+	Cursor     *Cursor            // of cursors: as it is now
 	Partitions []quiver.Partition // CreatePartitions: those named, in that order
 }
 

@@ -56,6 +56,7 @@ type Coordinator struct {
 	state       *State // durable
 	incarnation int64  // of this coordinator, 0 until it started
 	doubt       *doubt // a commit whose outcome is unknown, or nil
+	told        *State // that servers were told last, or nil
 	deposed     error  // another coordinator has taken over, or nil
 
 	unapplied atomic.Pointer[error] // why the servers have not converged to the shown state, or nil

@@ -83,6 +83,9 @@ func (s *State) complete() error {
 	if err := s.completePartitions(); err != nil {
 		return err
 	}
+	if err := s.checkCursors(); err != nil {
+		return err
+	}
 	if n := len(s.writers); n > 0 && s.writers[n-1].ID >= s.NextWriter {
 		return damaged(idKey(writerPrefix, s.writers[n-1].ID), fmt.Errorf("the next writer is to be %d", s.NextWriter))
 	}
@@ -131,6 +134,8 @@ func (s *State) put(key string, value []byte) error {
 		return s.putElect(key, value)
 	case writerPrefix:
 		return s.putWriter(key, value)
+	case cursorPrefix:
+		return s.putCursor(key, value)
 	case partitionPrefix:
 		return s.putPartition(key, value)
 	case droppedPartitionPrefix:
@@ -141,7 +146,11 @@ func (s *State) put(key string, value []byte) error {
 
 // remove takes the deletion of a key.
 func (s *State) remove(key string) error {
-	switch family, _, _ := strings.Cut(key, "/"); family + "/" {
+	switch family, name, _ := strings.Cut(key, "/"); family + "/" {
+	case databasePrefix:
+		return s.removeDatabase(name)
+	case cursorPrefix:
+		return s.removeCursor(key)
 	case tablePrefix:
 		return s.removeTable(key)
 	case droppedPrefix:
@@ -185,8 +194,8 @@ func (s *State) putDatabase(name string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	i, found := slices.BinarySearchFunc(s.databases, name, func(d Database, name string) int { return strings.Compare(d.Name, name) })
-	s.databases = with(s.databases, i, found, Database{Name: name, Comment: r.Comment, Created: r.Created})
+	i, found := findDatabase(s.databases, name)
+	s.databases = with(s.databases, i, found, Database{Name: name, Comment: r.Comment, Properties: r.Properties, Created: r.Created})
 	return nil
 }
 

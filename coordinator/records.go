@@ -26,6 +26,7 @@ const (
 
 	partitionPrefix        = "partition/"
 	droppedPartitionPrefix = "dropped-partition/"
+	cursorPrefix           = "cursor/"
 )
 
 // head is the record that every transaction raises.
@@ -41,8 +42,9 @@ type head struct {
 }
 
 type databaseRecord struct {
-	Comment string `json:"comment"`
-	Created int64  `json:"created"` // Unix milliseconds
+	Comment    string            `json:"comment"`
+	Properties map[string]string `json:"properties,omitempty"`
+	Created    int64             `json:"created"` // Unix milliseconds
 }
 
 type tableRecord struct {
@@ -74,6 +76,11 @@ type droppedPartitionRecord struct {
 	Name    string `json:"name"`
 	Buckets int32  `json:"buckets"`
 	Dropped int64  `json:"dropped"` // Unix milliseconds
+}
+
+type cursorRecord struct {
+	Offsets   Vector `json:"offsets"`   // by partition id and bucket
+	Committed int64  `json:"committed"` // Unix milliseconds
 }
 
 type electRecord struct {
@@ -113,6 +120,41 @@ func parsePartitionKey(prefix, key string) (ref quiver.PartitionRef, err error) 
 		err = fmt.Errorf("it is not the key of a partition")
 	}
 	return ref, err
+}
+
+func cursorKey(table quiver.TableID, name string) string {
+	return fmt.Sprintf("%s%020d/%s", cursorPrefix, uint64(table), name)
+}
+
+func parseCursorKey(key string) (quiver.TableID, string, error) {
+	id, name, _ := strings.Cut(strings.TrimPrefix(key, cursorPrefix), "/")
+	table, err := parseIDKey[quiver.TableID](cursorPrefix, cursorPrefix+id)
+	if err == nil {
+		err = quiver.CheckName("cursor", name)
+	}
+	return table, name, err
+}
+
+func parseCursor(key string, value []byte) (*Cursor, error) {
+	table, name, err := parseCursorKey(key)
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRecord[cursorRecord](value)
+	if err != nil {
+		return nil, err
+	}
+	for _, buckets := range r.Offsets {
+		for bucket, at := range buckets {
+			if bucket < 0 || at < 0 {
+				return nil, fmt.Errorf("offset %d of bucket %d cannot be", at, bucket)
+			}
+		}
+	}
+	if r.Offsets == nil {
+		r.Offsets = Vector{}
+	}
+	return &Cursor{Table: table, Name: name, Offsets: r.Offsets, Committed: r.Committed}, nil
 }
 
 func electKey(b quiver.BucketID) string {

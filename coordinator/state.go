@@ -25,6 +25,7 @@ type State struct {
 	named     []*writer           // those with a name, by principal and name
 
 	droppedPartitions []PartitionTombstone // by table and partition
+	cursors           []*Cursor            // by table and name
 
 	// What follows from the above, and is kept because it is asked for after every command.
 	assignments []quiver.Assignment  // one for each bucket, by bucket; see stale
@@ -38,9 +39,10 @@ type State struct {
 
 // Database is a name space of tables.
 type Database struct {
-	Name    string
-	Comment string
-	Created int64 // Unix milliseconds
+	Name       string
+	Comment    string
+	Properties map[string]string // of the users' own; do not change it
+	Created    int64             // Unix milliseconds
 }
 
 // Tombstone orders that the data of a table be deleted.
@@ -84,6 +86,16 @@ func (s *State) Desired() quiver.Desired {
 	}
 }
 
+// tellsAsMuch says that servers that converged to one state have nothing to do for the other. It may say no where
+// there is nothing to do.
+func (s *State) tellsAsMuch(o *State) bool {
+	return sameSlice(s.tables, o.tables) && sameSlice(s.assignments, o.assignments) && sameSlice(s.grants, o.grants) &&
+		sameSlice(s.droppedIDs, o.droppedIDs) && sameSlice(s.droppedRefs, o.droppedRefs) && s.NextWriter == o.NextWriter
+}
+
+// sameSlice says that two slices, which are never changed in place, are one.
+func sameSlice[E any](a, b []E) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
 // epoch gives the epoch of a bucket that exists.
 func (s *State) epoch(b quiver.BucketID) quiver.Epoch {
 	if i, ok := findAssignment(s.elected, b); ok {
@@ -93,7 +105,7 @@ func (s *State) epoch(b quiver.BucketID) quiver.Epoch {
 }
 
 func (s *State) database(name string) (Database, bool) {
-	i, ok := slices.BinarySearchFunc(s.databases, name, func(d Database, name string) int { return cmp.Compare(d.Name, name) })
+	i, ok := findDatabase(s.databases, name)
 	if !ok {
 		return Database{}, false
 	}

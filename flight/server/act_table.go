@@ -8,18 +8,6 @@ import (
 	"github.com/quiverlog/quiver/tablet"
 )
 
-func (s *Service) databaseList(_ context.Context, body []byte, answer func(any) error) error {
-	if _, err := flight.ParseAction[flight.DatabaseList](body); err != nil {
-		return err
-	}
-	for _, database := range s.coordinator.Databases() {
-		if err := answer(flight.DatabaseRow{Database: database.Name, Comment: database.Comment}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (s *Service) tableCreate(ctx context.Context, body []byte, answer func(any) error) error {
 	request, err := flight.ParseAction[flight.TableCreate](body)
 	if err != nil {

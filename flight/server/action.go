@@ -25,6 +25,10 @@ type action struct {
 func (s *Service) actionTable() []action {
 	return []action{
 		{flight.ActionDatabaseList, "lists the databases", "describe", `{}`, s.databaseList},
+		{flight.ActionDatabaseCreate, "creates a database", "create", `{"database":"shop","comment":"all that is sold","properties":{"owner":"sales"},"if_not_exists":true}`, s.databaseCreate},
+		{flight.ActionDatabaseAlter, "changes the comment and the properties of a database", "alter", `{"database":"shop","comment":"what was sold","set":{"owner":"finance"},"reset":["note"]}`, s.databaseAlter},
+		{flight.ActionDatabaseDescribe, "describes a database: its comment, its properties, how many tables it has", "describe", `{"database":"shop"}`, s.databaseDescribe},
+		{flight.ActionDatabaseDrop, "drops a database, with cascade its tables, too", "drop", `{"database":"shop","cascade":true,"if_exists":true}`, s.databaseDrop},
 		{flight.ActionTableCreate, "creates a table", "create",
 			`{"table":"orders","schema":[{"name":"id","type":"int64","nullable":false},{"name":"price","type":"decimal128(12, 2)"}],"buckets":1,"if_not_exists":true}`, s.tableCreate},
 		{flight.ActionTableAlter, "changes columns, options or the comment of a table, all or nothing: add, drop, rename, widen, move, set, reset, comment", "alter",
@@ -36,6 +40,10 @@ func (s *Service) actionTable() []action {
 		{flight.ActionPartitionCreate, "makes a partition", "write", `{"table":"events","partition":"dt=2026-11-22/region=eu","if_not_exists":true}`, s.partitionCreate},
 		{flight.ActionPartitionDrop, "drops a partition and its data", "drop", `{"table":"events","partition":"dt=2026-11-22/region=eu","if_exists":true}`, s.partitionDrop},
 		{flight.ActionPartitionList, "lists the partitions of a table", "describe", `{"table":"events"}`, s.partitionList},
+		{flight.ActionCursorCommit, "keeps how far a consumer has read under a name; with expect only if it stands there still", "read",
+			`{"cursor":"job1","table":"orders","offsets":{"0":0},"expect":{}}`, s.cursorCommit},
+		{flight.ActionCursorList, "lists the cursors of a table, and how far each is behind", "describe", `{"table":"orders"}`, s.cursorList},
+		{flight.ActionCursorReset, "moves a cursor that exists to a position in all buckets", "read", `{"cursor":"job1","table":"orders","to":"now"}`, s.cursorReset},
 		{flight.ActionLogOffsets, "tells an offset of each bucket: earliest, latest, or at a time", "describe",
 			`{"table":"orders","at":{"timestamp":"2026-11-22T10:00:00Z"}}`, s.logOffsets},
 		{flight.ActionLogWait, "waits for rows at or behind the offsets and tells which buckets have them; nothing at the timeout", "read",

@@ -116,8 +116,11 @@ func notPartitioned(table *quiver.Table, partition string) error {
 
 // cursorOffsets tells where a committed cursor stands.
 func (s *Service) cursorOffsets(table *quiver.Table, name string) (flight.Offsets, error) {
-	return flight.Offsets{}, quiver.Errorf(quiver.CursorNotFound, "there is no cursor %q", name).On("table " + table.Path()).
-		Advise("it is made by its first cursor.commit")
+	cursor, err := s.coordinator.Cursor(table.ID, name)
+	if err != nil {
+		return flight.Offsets{}, err
+	}
+	return cursorVector(table, cursor), nil
 }
 
 // vectors gives the starts and the ends of ranges as offset vectors.
