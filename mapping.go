@@ -90,8 +90,13 @@ func MapColumns(stored, reader *Schema, cols []ColumnID) (*Mapping, error) {
 				faults.add("column %s %s", quote(bad.column(c.Field.Name)), bad.text)
 			}
 			mapped.Cast = cast
-		} else if !c.Field.Nullable && c.Default == nil {
-			faults.add("column %s was dropped, and it may not be null", quote(c.Field.Name))
+		} else {
+			if stored.id > reader.id { // dropped since, not added later
+				mapped.Column.Default = nil
+			}
+			if !c.Field.Nullable && mapped.Column.Default == nil {
+				faults.add("column %s was dropped, and it may not be null", quote(c.Field.Name))
+			}
 		}
 		m.columns = append(m.columns, mapped)
 	}

@@ -121,8 +121,11 @@ func countFields(f arrow.Field) int {
 
 // SchemaFromStored makes the schema of what a segment has: its fields bear their ids. It knows no defaults, since
 // stored rows need none, and its last column is the highest in it. The error is INTERNAL: the fields have no ids, or
-// no table can have them.
+// no table can have them. Of the columns of a segment there may be none.
 func SchemaFromStored(id SchemaID, stored *arrow.Schema) (*Schema, error) {
+	if stored.NumFields() == 0 {
+		return &Schema{id: id, arrow: stored, stored: stored}, nil
+	}
 	var ids []ColumnID
 	last := ColumnID(0)
 	for _, f := range stored.Fields() {

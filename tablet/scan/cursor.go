@@ -305,10 +305,10 @@ func (c *cursor) check(h record.Header) error {
 
 // changed names the row from which on rows cannot be read in the schema that the scan began with.
 func (c *cursor) changed(err error, from quiver.Offset) error {
-	if quiver.ReasonOf(err) != quiver.SchemaChanged {
+	if reason := quiver.ReasonOf(err); reason != quiver.SchemaChanged && reason != quiver.SchemaMismatch {
 		return err
 	}
-	return quiver.Errorf(quiver.SchemaChanged, "from offset %d on the rows are of a later schema than %d, with which the read began: %s",
+	return quiver.Errorf(quiver.SchemaChanged, "from offset %d on the rows do not fit schema %d, with which the read began: %s",
 		from, c.table.Schema.ID(), detail(err)).
 		Note("offset", fmt.Sprint(from)).
 		On(subject(c.table, c.src)).Advise("read on from there with a new call")

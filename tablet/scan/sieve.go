@@ -22,6 +22,7 @@ type sieve struct {
 	table   *quiver.Table
 	metrics *Metrics
 
+	read    []quiver.ColumnID
 	places  []int // of the filter's columns among those that are read
 	systems []System
 	layout  *record.Layout // of the filter's columns
@@ -34,7 +35,7 @@ type sieve struct {
 // newSieve prepares a filter. read are the columns that are read of stored batches, output those among them that
 // readers see, both in the order of the table's schema.
 func newSieve(table *quiver.Table, f Filter, read, output []quiver.ColumnID, m *Metrics) (*sieve, error) {
-	s := &sieve{filter: f, table: table, metrics: m, known: make(map[*record.Layout]*translation)}
+	s := &sieve{filter: f, table: table, metrics: m, read: read, known: make(map[*record.Layout]*translation)}
 	var fields []arrow.Field
 	for _, id := range f.Columns() {
 		fields = append(fields, userField(table.Schema, id))
@@ -50,7 +51,11 @@ func newSieve(table *quiver.Table, f Filter, read, output []quiver.ColumnID, m *
 			return nil, quiver.Errorf(quiver.BadFilter, "%s is not known of a row of a log table", name)
 		}
 		s.systems = append(s.systems, system)
-		fields = append(fields, systemFields[system])
+		field := systemFields[system]
+		if system != OffsetColumn && system != TimestampColumn {
+			field.Type = arrow.RunEndEncodedOf(arrow.PrimitiveTypes.Int32, field.Type)
+		}
+		fields = append(fields, field)
 	}
 	s.schema = arrow.NewSchema(fields, nil)
 	if len(output) == len(read) {
@@ -113,13 +118,25 @@ func (s *sieve) rows(ctx context.Context, p *piece, src Source) ([]int32, error)
 	defer user.Release()
 	columns := slices.Clip(user.Columns())
 	for _, system := range s.systems {
-		made := systemArray(system, []piece{*p}, src)
+		made := s.systemArray(system, p, src)
 		defer made.Release()
 		columns = append(columns, made)
 	}
 	rec := array.NewRecordBatch(s.schema, columns, int64(p.rows))
 	defer rec.Release()
 	return s.filter.Rows(ctx, rec)
+}
+
+// systemArray makes a system column for the filter. What all rows have in common is there once.
+func (s *sieve) systemArray(system System, p *piece, src Source) arrow.Array {
+	if system == OffsetColumn || system == TimestampColumn {
+		return systemArray(system, []piece{*p}, src)
+	}
+	value := systemArray(system, []piece{{rows: 1}}, src)
+	defer value.Release()
+	ends := makeArray(arrow.PrimitiveTypes.Int32, 1, bytesOf(arrow.Int32Traits.CastToBytes, []int32{int32(p.rows)}))
+	defer ends.Release()
+	return array.NewRunEndEncodedArray(ends, value, p.rows, 0)
 }
 
 // pick leaves out the columns that were read for the filter alone.
@@ -143,7 +160,11 @@ func (s *sieve) may(home *home) bool {
 
 // skip says that no row of a stored batch can match, by its metadata.
 func (s *sieve) skip(m *record.Meta, l *record.Layout, home *home) bool {
-	t, rows, stats := s.translation(l), int64(m.Rows), statsOf(m)
+	t := s.translation(l)
+	if t == nil {
+		return false
+	}
+	rows, stats := int64(m.Rows), statsOf(m)
 	column := func(id quiver.ColumnID) (quiver.ColumnStats, bool) {
 		if known, ok := home.column(id); ok {
 			return known, true
@@ -170,11 +191,16 @@ func (s *sieve) skip(m *record.Meta, l *record.Layout, home *home) bool {
 // statsOf is what a batch's header tells of its columns.
 func statsOf(*record.Meta) *record.Stats { return nil }
 
-// translation gives what is known of the filter's columns in batches of a layout.
+// translation gives what is known of the filter's columns in batches of a layout; nil if these cannot be read in the
+// schema of the scan, which ends there, whatever is in them.
 func (s *sieve) translation(l *record.Layout) *translation {
 	t, ok := s.known[l]
 	if !ok {
-		t = newTranslation(s.table.Schema, l, s.filter.Columns())
+		if stored, err := quiver.SchemaFromStored(l.ID(), l.Schema()); err == nil {
+			if _, err = quiver.MapColumns(stored, s.table.Schema, s.read); err == nil {
+				t = newTranslation(s.table.Schema, l, s.filter.Columns())
+			}
+		}
 		s.known[l] = t
 	}
 	return t

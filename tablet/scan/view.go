@@ -41,11 +41,9 @@ func (v *views) of(l *record.Layout) (*view, error) {
 
 // look maps a layout that is not the table's.
 func (v *views) look(to *view, l *record.Layout) (err error) {
-	stored := new(quiver.Schema) // of no column
-	if l.NumColumns() > 0 {
-		if stored, err = quiver.SchemaFromStored(l.ID(), l.Schema()); err != nil {
-			return err
-		}
+	stored, err := quiver.SchemaFromStored(l.ID(), l.Schema())
+	if err != nil {
+		return err
 	}
 	if to.mapping, err = quiver.MapColumns(stored, v.table, v.columns); err != nil {
 		return err
