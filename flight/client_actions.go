@@ -30,6 +30,11 @@ func (c *Client) CreateTable(ctx context.Context, body TableCreate) (TableDescri
 	return doOne[TableDescription](ctx, c, ActionTableCreate, body)
 }
 
+// AlterTable changes a table, all or nothing, and describes it.
+func (c *Client) AlterTable(ctx context.Context, body TableAlter) (TableDescription, error) {
+	return doOne[TableDescription](ctx, c, ActionTableAlter, body)
+}
+
 // DropTable drops a table. It says whether there was one; where there was none and IfExists is not set, it fails.
 func (c *Client) DropTable(ctx context.Context, body TableDrop) (dropped bool, err error) {
 	result, err := doOne[Dropped](ctx, c, ActionTableDrop, body)
@@ -49,6 +54,23 @@ func (c *Client) DescribeTable(ctx context.Context, table string) (TableDescript
 // TableStats tells how much each bucket of a table holds, and in the last row all of them together.
 func (c *Client) TableStats(ctx context.Context, table string) ([]StatsRow, error) {
 	return Do[StatsRow](ctx, c, ActionTableStats, TableStats{Table: Named(table)})
+}
+
+// CreatePartition creates a partition of a table. Writing into it does so as well, unless the table forbids it.
+func (c *Client) CreatePartition(ctx context.Context, body PartitionCreate) (PartitionRow, error) {
+	return doOne[PartitionRow](ctx, c, ActionPartitionCreate, body)
+}
+
+// DropPartition drops a partition and its rows. It says whether there was one; where there was none and IfExists is not
+// set, it fails.
+func (c *Client) DropPartition(ctx context.Context, body PartitionDrop) (dropped bool, err error) {
+	result, err := doOne[Dropped](ctx, c, ActionPartitionDrop, body)
+	return result.Dropped, err
+}
+
+// Partitions lists the partitions of a table.
+func (c *Client) Partitions(ctx context.Context, table string) ([]PartitionRow, error) {
+	return Do[PartitionRow](ctx, c, ActionPartitionList, PartitionList{Table: Named(table)})
 }
 
 // Offsets tells for each bucket of a table the offset at a position: Earliest, Latest (the default) or AtTimestamp.

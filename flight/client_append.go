@@ -31,6 +31,7 @@ type AppendOptions struct {
 
 	TableID      *quiver.TableID // only if the table is this one
 	Bucket       *int32          // all rows go there; only on tables without a bucket key
+	Partition    string          // all rows lie in it, "dt=2026-11-22"; its columns may be left out then
 	ExpectOffset *quiver.Offset  // the offset that the first row is to get: refused if the log ends elsewhere
 	Acks         string          // AcksAll, the default, or AcksLeader
 	Compression  string          // of what is sent and stored: "", "lz4" or "zstd"

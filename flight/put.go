@@ -27,6 +27,7 @@ type PutCommand struct {
 	Sequence     *quiver.Sequence `json:"sequence,omitzero"` // of the first batch
 	Acks         string           `json:"acks,omitzero"`
 	Bucket       *int32           `json:"bucket,omitzero"`
+	Partition    string           `json:"partition,omitzero"`     // all rows lie in it, as with a path of three parts
 	ExpectOffset *quiver.Offset   `json:"expect_offset,omitzero"` // of the first batch
 }
 
@@ -53,6 +54,7 @@ func decodePut(root *jsonValue) (*PutCommand, error) {
 	if c.Table.IsZero() {
 		return nil, noTable()
 	}
+	c.Table.Partition = c.Partition
 	if err := c.check(); err != nil {
 		return nil, err
 	}
