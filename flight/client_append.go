@@ -17,7 +17,7 @@ type AppendOptions struct {
 	// any number of broken connections and restarts of the server.
 	Writer      string           // a name that stays the same over restarts of the program; whoever else bears it is fenced
 	WriterID    *quiver.WriterID // instead of a name: an id got before, which is raised to its next epoch
-	Sequence    *quiver.Sequence // of the first batch; by default one above the highest that the table has of the writer
+	Sequence    *quiver.Sequence // of the first batch; by default one above the highest that the table has, for new rows
 	Unsequenced bool             // no writer: a batch is put again only if surely none of its rows was appended
 
 	// How rows are gathered into batches. A record batch that is appended stays one batch.
@@ -187,7 +187,9 @@ func (a *Appender) identify(ctx context.Context, table string) (err error) {
 // Writer is the identity that the appender writes under, NoWriter if it is unsequenced.
 func (a *Appender) Writer() WriterRow { return a.writer }
 
-// NextSequence is the sequence that the next batch will get, NoSequence if the appender is unsequenced.
+// NextSequence is the sequence that the next batch will get, NoSequence if the appender is unsequenced. It does not
+// tell that every batch before is stored: of those under way when a loader died, some may be missing in other buckets.
+// Who resumes notes AppendTotals.Sequence, and gives the one above it as AppendOptions.Sequence.
 func (a *Appender) NextSequence() quiver.Sequence {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"os"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -22,7 +24,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	buf.SetPoison(true)
+	if dir := os.Getenv(serveEnv); dir != "" {
+		serveUntilKilled(dir)
+	}
+	flag.Parse()
+	buf.SetPoison(flag.Lookup("test.bench").Value.String() == "") // not where time is measured
 	goleak.VerifyTestMain(m)
 }
 
