@@ -158,7 +158,7 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 		return nil, errRemoved(id)
 	}
 	if s.log != nil && (s.log.Failed() == nil || d.Fence() != nil) {
-		return s.log, s.log.configure(c)
+		return s.log, s.log.Configure(c)
 	}
 	m := d.mark(id)
 	if s.log != nil { // what it knew is newer than the checkpoint

@@ -103,8 +103,9 @@ func newLog(d *Disk, id quiver.BucketID) *Log {
 	return &Log{disk: d, id: id, dir: d.bucketDir(id), role: make(chan struct{}, 1), epoch: noEpoch}
 }
 
-// configure takes over the configuration of a table that may have changed.
-func (l *Log) configure(c LogConfig) error {
+// Configure takes over the configuration of a table that was altered. A configuration of an older schema than the log's
+// changes nothing.
+func (l *Log) Configure(c LogConfig) error {
 	c = c.withDefaults()
 	layout, err := l.disk.layouts.of(l.id.Table, c.Schema)
 	if err != nil {
@@ -121,6 +122,9 @@ func (l *Log) configure(c LogConfig) error {
 	}
 	return nil
 }
+
+// Layout is the layout of the log's schema, which what is staged must have.
+func (l *Log) Layout() *record.Layout { return locked(l, func() *record.Layout { return l.layout }) }
 
 func (l *Log) expiry() int64 {
 	l.mu.Lock()

@@ -87,8 +87,8 @@ func (l *Log) repeatLocked(o *Origin, v writerView) (Staged, bool, error) {
 }
 
 // Stage gives the rows of one put the next offsets and queues them to be written: all or nothing, in as many batches
-// as it was cut into, all of the log's schema. It takes over the references on the batches whatever it answers. The
-// rows are durable once Sync says so.
+// as it was cut into, all of the log's schema. It takes over the references on the batches whatever it answers, but for
+// ErrSchema. The rows are durable once Sync says so.
 //
 // Errors, all of them before anything changed: LEADER_NOT_AVAILABLE, DISK_FULL, EXPECTED_OFFSET_MISMATCH, and those of
 // Seen, which is asked again.
@@ -101,11 +101,15 @@ func (l *Log) Stage(batches []*record.Batch, o Origin) (Staged, error) {
 	l.mu.Lock()
 	s, err := l.stageLocked(u, &o)
 	l.mu.Unlock()
-	if err != nil || s.Duplicate {
+	if s.Duplicate || err != nil && !errors.Is(err, ErrSchema) {
 		release(batches)
 	}
 	return s, err
 }
+
+// ErrSchema tells that batches are of another schema than the log's, which may just have got a newer one: convert them
+// to Layout and stage them again.
+var ErrSchema = errors.New("arrowlog: the batches have another schema than the log")
 
 func release(batches []*record.Batch) {
 	for _, b := range batches {
@@ -145,7 +149,7 @@ func (l *Log) stageLocked(u *unit, o *Origin) (Staged, error) {
 	case !l.leading:
 		return Staged{}, l.refusef(quiver.LeaderNotAvailable, "this server does not lead the bucket").Advise("send it again")
 	case u.schema != l.layout.ID():
-		return Staged{}, l.refusef(quiver.Internal, "a batch of schema %d was staged, the log has %d", u.schema, l.layout.ID())
+		return Staged{}, ErrSchema
 	}
 	if s, repeat, err := l.seenLocked(o); repeat || err != nil {
 		return s, err

@@ -35,7 +35,7 @@ import (
 // empty one.
 func openLog(d *Disk, id quiver.BucketID, c LogConfig, m mark) (*Log, error) {
 	l := newLog(d, id)
-	if err := l.configure(c); err != nil {
+	if err := l.Configure(c); err != nil {
 		return nil, err
 	}
 	if err := l.recover(m); err != nil {

@@ -11,6 +11,8 @@ type table struct {
 	meta atomic.Pointer[quiver.Table] // the newest
 	gone atomic.Pointer[quiver.Error] // why it is not served any more; set once, under writers.mu
 
+	mappings mappings
+
 	// Guarded by Server.mu.
 	partitions map[quiver.PartitionID]*partition
 }

@@ -22,7 +22,8 @@ type Staged struct {
 }
 
 // Put stages a unit: the pieces of one put in this bucket, all or nothing. It does no I/O, but for the first use of a
-// bucket. It takes over one reference on each batch, whatever becomes of them.
+// bucket. It takes over one reference on each batch, whatever becomes of them. A unit of an older schema of the table is
+// stored in the newest one.
 //
 // A refusal is NotDone: LEADER_NOT_AVAILABLE, NOT_ENOUGH_REPLICAS, DISK_FULL, FENCED_WRITER, UNKNOWN_WRITER,
 // OUT_OF_ORDER_SEQUENCE, SEQUENCE_REUSED, EXPECTED_OFFSET_MISMATCH, TABLE_NOT_FOUND, SERVER_DRAINING. What was staged
@@ -35,7 +36,7 @@ func (t *Tablet) Put(ctx context.Context, unit []*record.Batch, o Origin) (Stage
 		}
 		return Staged{}, t.explain(err)
 	}
-	staged, err := t.stage(l, unit, o)
+	staged, err := t.stageAny(l, unit, o)
 	if err != nil {
 		return Staged{}, t.explain(err)
 	}
@@ -68,7 +69,7 @@ func (t *Tablet) admit(ctx context.Context, o Origin) (*leadership, error) {
 	return l, t.knowWriter(ctx, l, o.Writer)
 }
 
-// stage checks what may change at any time, and stages in the same breath.
+// stage checks what may change at any time, and stages in the same breath. With ErrSchema the unit is still the caller's.
 func (t *Tablet) stage(l *leadership, unit []*record.Batch, o Origin) (arrowlog.Staged, error) {
 	w := &t.server.writers
 	w.mu.RLock()

@@ -2,6 +2,8 @@ package tablet
 
 import (
 	"context"
+	"errors"
+	"maps"
 
 	"github.com/quiverlog/quiver"
 )
@@ -24,7 +26,7 @@ func (s *Server) Reconcile(ctx context.Context, d quiver.Desired) error {
 		return err
 	}
 	s.mu.RLock()
-	stale := d.Version < s.version
+	stale, first := d.Version < s.version, s.version < 0
 	s.mu.RUnlock()
 	if stale {
 		return nil
@@ -33,14 +35,19 @@ func (s *Server) Reconcile(ctx context.Context, d quiver.Desired) error {
 	changes := s.changes(d)
 	s.bury(d, changes)
 	s.learn(d, changes)
+	err := s.configure(changes)
+	if first {
+		s.retention.again()
+	}
 	s.removeDropped()
-	return nil
+	return err
 }
 
 // change is a table that is not as it was: new, or altered, or with other partitions.
 type change struct {
 	meta    *quiver.Table
 	table   *table // nil: it is new
+	altered bool   // its schema or its options
 	added   []quiver.Partition
 	removed []quiver.Partition
 }
@@ -60,6 +67,7 @@ func (s *Server) changes(d quiver.Desired) (changes []change) {
 		}
 		if old := t.meta.Load(); old != meta {
 			c := change{meta: meta, table: t}
+			c.altered = old.Schema != meta.Schema || !maps.Equal(old.Options.Map(), meta.Options.Map())
 			c.added, c.removed = differ(old.Partitions, meta.Partitions)
 			changes = append(changes, c)
 		}
@@ -86,6 +94,36 @@ func (s *Server) learn(d quiver.Desired, changes []change) {
 		}
 	}
 	s.assignLocked(d.Assignments)
+}
+
+// configure tells the open logs of tables that were altered.
+func (s *Server) configure(changes []change) error {
+	var errs []error
+	for _, c := range changes {
+		if !c.altered {
+			continue
+		}
+		s.retention.again()
+		config := logConfig(c.meta)
+		for _, t := range s.tabletsOf(c.table) {
+			if l := t.leading.Load(); l != nil {
+				errs = append(errs, l.log.Configure(config))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tabletsOf are the table's tablets that were ever asked for.
+func (s *Server) tabletsOf(t *table) (tablets []*Tablet) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, p := range t.partitions {
+		for _, tablet := range p.tablets {
+			tablets = append(tablets, tablet)
+		}
+	}
+	return tablets
 }
 
 // assignLocked takes over assignments, those of one partition at a time. The caller holds mu.

@@ -21,6 +21,8 @@ type Server struct {
 	writers  writers
 	draining atomic.Bool
 
+	retention retention
+
 	// reconciling orders calls of Reconcile; mu guards what follows, for moments.
 	reconciling sync.Mutex
 	mu          sync.RWMutex
@@ -123,7 +125,8 @@ func (s *Server) tableNotFound(id quiver.TableID) error {
 }
 
 // Run maintains the server's disk until the context ends: once a second the checkpoint is brought up to date, old
-// segments are closed, puts that nobody waits for are settled, and removals that failed are tried again.
+// segments are closed, puts that nobody waits for are settled, removals that failed are tried again, and what is older
+// or more than its table retains goes.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -149,6 +152,7 @@ func (s *Server) Maintain(ctx context.Context) {
 		}
 	}
 	s.removeDropped()
+	s.expire(ctx, s.options.Now())
 }
 
 // settleLate moves the high watermark of puts that nobody waited for but somebody else committed, and gives the

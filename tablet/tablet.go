@@ -9,7 +9,6 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
-	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/tablet/replica"
 )
 
@@ -21,9 +20,11 @@ type Tablet struct {
 	id        quiver.BucketID
 	epoch     atomic.Int32 // the highest that the coordinator has given for the bucket, -1: none
 
-	leading atomic.Pointer[leadership] // the newest; its log may have failed since
-	opening chan struct{}              // holds a token while the log is opened; guards refused
-	refused *refusal                   // why the log could not be opened the last time, or nil
+	leading  atomic.Pointer[leadership] // the newest; its log may have failed since
+	due      atomic.Int64               // when retention may find something, Unix milliseconds; 0: with new rows only
+	retained atomic.Pointer[retained]   // nil: retention did not look at it yet
+	opening  chan struct{}              // holds a token while the log is opened; guards refused
+	refused  *refusal                   // why the log could not be opened the last time, or nil
 
 	mu      sync.Mutex // guards what follows; never held across I/O
 	replica *replica.State
@@ -228,6 +229,11 @@ func (t *Tablet) lead(epoch quiver.Epoch) (*leadership, error) {
 	// The replica leads before others can find the leadership: whoever finds it may put at once.
 	t.durable(l)
 	t.adopt(l)
+	if now := t.Table(); now != meta { // altered meanwhile, before Reconcile could find the log
+		if err := log.Configure(logConfig(now)); err != nil {
+			return nil, err
+		}
+	}
 	t.advance(l)
 	t.wake()
 	t.server.metrics.leaderships.Inc()
@@ -271,20 +277,6 @@ func (t *Tablet) step(l *leadership, event replica.Event) {
 		}
 		// StartLog is what lead does next, Demand what nextEpoch does at the next use.
 	}
-}
-
-// logConfig is what the table says about its buckets' logs.
-func logConfig(meta *quiver.Table) arrowlog.LogConfig {
-	c := arrowlog.LogConfig{
-		Schema:       meta.Schema,
-		SegmentBytes: meta.Options.SegmentBytes,
-		SegmentAge:   meta.Options.SegmentAge,
-		WriterExpiry: meta.Options.WriterExpiry,
-	}
-	if codec, err := record.ParseCompression(meta.Options.Compression); err == nil { // else "as-sent"
-		c.Compression = &codec
-	}
-	return c
 }
 
 // unavailable is the error of a bucket that has no leader here now.
