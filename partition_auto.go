@@ -222,13 +222,21 @@ func (a *AutoPartition) period(dt arrow.DataType, value any) (time.Time, bool) {
 	if err != nil {
 		return time.Time{}, false
 	}
-	return t.AddDate(0, 3*(quarter-1), 0), true
+	return a.latest(t.AddDate(0, 3*(quarter-1), 0)), true
 }
 
 // onClock gives the period of a reading of the clock in the zone; t has it as if it were UTC.
 func (a *AutoPartition) onClock(t time.Time) time.Time {
 	t = t.UTC()
-	return a.startOf(time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), 0, 0, a.Zone))
+	return a.latest(a.startOf(time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), 0, 0, a.Zone)))
+}
+
+// latest gives, of two hours that the clock shows alike, the later one: rows of both are in one partition.
+func (a *AutoPartition) latest(t time.Time) time.Time {
+	if again := t.Add(time.Hour); a.Unit == Hour && again.In(a.Zone).Hour() == t.In(a.Zone).Hour() {
+		return again
+	}
+	return t
 }
 
 // AutoPartitions says which partitions the clock wants made and dropped, as of now: for the current period and those

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/quiverlog/quiver"
 )
@@ -22,11 +23,16 @@ func (c CreatePartitions) apply(s *State) (*change, error) {
 	ch := s.newChange()
 	made := map[string]quiver.Partition{}
 	for _, name := range c.Names {
-		canonical, _, err := t.ParsePartition(name)
+		canonical, values, err := t.ParsePartition(name)
 		if err != nil {
 			return nil, err
 		}
 		p, found := t.Partition(canonical)
+		if !found && t.Expired(values, time.UnixMilli(c.Now)) {
+			return nil, quiver.Errorf(quiver.PartitionNotFound, "it is older than partition.retain keeps, and would be dropped at once").
+				On(fmt.Sprintf("table %s, partition %s", t.Path(), canonical)).
+				Advise("raise the option partition.retain with table.alter, or leave such rows out")
+		}
 		if !found {
 			p, found = made[canonical]
 		}
@@ -64,6 +70,36 @@ func (c *change) createPartition(t *quiver.Table, name string, made int, now int
 	c.create(partitionKey(partitionPrefix, quiver.PartitionRef{Table: t.ID, Partition: p.ID}),
 		partitionRecord{Values: quiver.SplitPartition(name), Created: now})
 	return p, nil
+}
+
+func (c AutoPartitions) apply(s *State) (*change, error) {
+	ch := s.newChange()
+	left := maxCreated
+	for _, t := range s.tables {
+		left -= ch.autoPartitions(s, t, c.Now, left)
+	}
+	ch.result.Changed = left < maxCreated
+	return ch, nil
+}
+
+// autoPartitions makes and drops the partitions of one table that the clock asks for, at most as many as limit, and
+// counts them. Those that the limits of a table do not allow are left: whoever writes into them is told.
+func (c *change) autoPartitions(s *State, t *quiver.Table, now int64, limit int) int {
+	if t.Options.Auto.Unit == "" || limit <= 0 {
+		return 0
+	}
+	create, drop := t.AutoPartitions(time.UnixMilli(now), limit)
+	for _, p := range drop {
+		c.dropPartition(s, t, p, now)
+	}
+	made := 0
+	for _, name := range create {
+		if _, err := c.createPartition(t, name, made, now); err != nil {
+			break
+		}
+		made++
+	}
+	return made + len(drop)
 }
 
 func (c DropPartition) apply(s *State) (*change, error) {

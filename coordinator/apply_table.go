@@ -30,6 +30,7 @@ func (c CreateTable) apply(s *State) (*change, error) {
 	}
 	ch.head.NextTable++
 	ch.create(idKey(tablePrefix, t.ID), newTableRecord(t))
+	ch.autoPartitions(s, t, c.Now, maxCreated)
 	ch.result = Result{Table: t, Changed: true}
 	return ch, nil
 }

@@ -51,6 +51,12 @@ type CreatePartitions struct {
 	Now         int64
 }
 
+// AutoPartitions makes and drops the partitions that the clock asks for, of all tables whose option partition.auto is
+// set; see quiver.Table.AutoPartitions. If there are very many, it has to be repeated until it changes nothing.
+type AutoPartitions struct {
+	Now int64
+}
+
 // DropPartition removes a partition and leaves a tombstone.
 type DropPartition struct {
 	Table    quiver.TableID

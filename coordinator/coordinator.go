@@ -113,6 +113,11 @@ func (c *Coordinator) Close() error {
 // CreateTable makes a table and returns when its servers have it. With IfNotExists it gives the table that exists.
 func (c *Coordinator) CreateTable(ctx context.Context, spec quiver.TableSpec) (*quiver.Table, error) {
 	r, err := c.do(ctx, CreateTable{TableSpec: spec, Now: c.now()})
+	if err == nil && r.Changed && r.Table.Partitioned() {
+		if t := c.shown.Load().tableByID(r.Table.ID); t != nil {
+			return t, nil // with the partitions that were made with it
+		}
+	}
 	return r.Table, err
 }
 

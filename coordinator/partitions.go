@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"time"
 
 	"github.com/quiverlog/quiver"
 )
@@ -52,6 +53,26 @@ func (c *Coordinator) findPartitions(id quiver.TableID, names []string) ([]quive
 		found = append(found, p)
 	}
 	return found, t
+}
+
+// AutoPartitions makes and drops the partitions that the clock, which says now, asks for, and returns when the servers
+// have them. It writes nothing if there are none.
+func (c *Coordinator) AutoPartitions(ctx context.Context, now time.Time) error {
+	for {
+		due := false
+		for _, t := range c.shown.Load().tables {
+			if t.Options.Auto.Unit != "" {
+				create, drop := t.AutoPartitions(now, 1)
+				due = due || len(create)+len(drop) > 0
+			}
+		}
+		if !due {
+			return nil
+		}
+		if r, err := c.do(ctx, AutoPartitions{Now: now.UnixMilli()}); err != nil || !r.Changed {
+			return err
+		}
+	}
 }
 
 // DropPartition removes a partition and says whether there was one. Its data is deleted later.

@@ -70,3 +70,23 @@ func (n *Node) purgePartitions(ctx context.Context) {
 		}
 	}
 }
+
+// autoEvery is how often the clock is looked at for partitions to make and to drop. They are made ahead, so it need
+// not be exact.
+const autoEvery = 10 * time.Second
+
+// autoPartitions makes and drops partitions by the clock, until the context ends.
+func (n *Node) autoPartitions(ctx context.Context) error {
+	tick := time.NewTicker(autoEvery)
+	defer tick.Stop()
+	for {
+		if err := n.coordinator.AutoPartitions(ctx, n.options.Now()); err != nil && ctx.Err() == nil {
+			n.options.Logger.Warn("automatic partitions were not made, to be tried again", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -193,6 +193,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.tablets.Run(background) })
 	group.Go(func() error { return n.heal(background) })
 	group.Go(func() error { return n.collect(background) })
+	group.Go(func() error { return n.autoPartitions(background) })
 	group.Go(func() error {
 		<-background.Done()
 		n.drain()
