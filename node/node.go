@@ -216,26 +216,23 @@ func (n *Node) drain() {
 	n.service.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), o.DrainTime)
 	defer cancel()
-	if err := n.service.Idle(ctx); err != nil {
-		o.Logger.Warn("the drain took too long: calls whose clients do not read are cut", "at_most", o.DrainTime.String())
-		n.grpc.Stop()
-	} else {
-		n.hangUp()
+	_ = n.service.Idle(ctx) // if it ends by time, hangUp cuts at once
+	if n.hangUp(ctx) {
 		o.Logger.Info("drained: every call has ended", "took", o.Now().Sub(began).String())
+	} else {
+		o.Logger.Warn("the drain took too long: calls whose clients do not read were cut", "at_most", o.DrainTime.String())
 	}
 	if n.web != nil {
 		_ = n.web.Close() // nothing is left to be told
 	}
 }
 
-// hangUpTime is how long clients may take to notice that their connections end, once no call runs on them.
-const hangUpTime = time.Second
-
-// hangUp ends the connections, on which no call runs.
-func (n *Node) hangUp() {
-	cut := time.AfterFunc(hangUpTime, n.grpc.Stop)
+// hangUp ends the connections once everything that was sent has been read, and tells whether that came about before
+// the context ended; then they are cut.
+func (n *Node) hangUp(ctx context.Context) bool {
+	cut := context.AfterFunc(ctx, n.grpc.Stop)
 	n.grpc.GracefulStop()
-	cut.Stop()
+	return cut()
 }
 
 // unready lists why the node cannot serve.

@@ -170,9 +170,13 @@ func withInfo(schema *arrow.Schema, info *flight.SchemaInfo) *arrow.Schema {
 	return arrow.NewSchema(schema.Fields(), &metadata)
 }
 
-// sendChunks sends what the scanner gives until its end. A reader that is slow blocks here, with one chunk in hand.
+// sendChunks sends what the scanner gives until its end, or until the context ends: also a long read that never waits
+// ends between two batches when the server drains. A reader that is slow blocks here, with one chunk in hand.
 func (s *Service) sendChunks(ctx context.Context, stream grpc.ServerStream, scanner *scan.Scanner, table *usage) error {
 	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		chunk, err := scanner.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -180,7 +184,7 @@ func (s *Service) sendChunks(ctx context.Context, stream grpc.ServerStream, scan
 		if err != nil {
 			return err
 		}
-		rows, bytes, began := chunk.Rows(), int64(chunk.Batch.Size()), time.Now()
+		rows, bytes, began := int64(chunk.Batch.Rows()), int64(chunk.Batch.Size()), time.Now()
 		if err := sendChunk(stream, &chunk); err != nil {
 			return err
 		}
