@@ -83,6 +83,17 @@ def test_commands_exist():
                 assert done.returncode == 0, f"{page.name}: quiver {verb}"
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if "curl" in p.read_text()], ids=lambda p: p.name)
+def test_curl(page, server):
+    """What a page asks the HTTP port for is answered."""
+    asked = [line.split()[-1] for block in snippets(page, "sh") for line in block.splitlines() if line.startswith("curl ")]
+    assert asked
+    for url in asked:
+        path = url.strip("'").removeprefix("http://127.0.0.1:8816")
+        status, body = server.get(path)
+        assert status == 200 and body, url
+
+
 def test_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

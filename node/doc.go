@@ -4,7 +4,7 @@
 //
 //	       Flight :8815                     HTTP :8816
 //	            |                               |
-//	    flight/server -----------------+   /livez /readyz /version
+//	    flight/server -----------------+   /livez /readyz /metrics /version /debug/pprof
 //	       |        |                  |
 //	tablet.Server   coordinator  <-- Elect
 //	       |   ^        |
@@ -14,5 +14,6 @@
 //	  DATA/log/…        DATA/meta/
 //
 // Open binds the ports and recovers the metadata; Run serves until its context ends and then drains; Close mirrors
-// Open. A directory belongs to one process at a time (DATA/LOCK).
+// Open. What the parts count is registered in one registry of the node's own, which /metrics tells (metrics.go); the
+// manual's tables of metrics, log lines, errors and actions are made from the program (docs_test.go). A directory belongs to one process at a time (DATA/LOCK).
 package node
