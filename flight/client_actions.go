@@ -25,6 +25,28 @@ func (c *Client) Databases(ctx context.Context) ([]DatabaseRow, error) {
 	return Do[DatabaseRow](ctx, c, ActionDatabaseList, nil)
 }
 
+// CreateDatabase creates a database and describes it.
+func (c *Client) CreateDatabase(ctx context.Context, body DatabaseCreate) (DatabaseDescription, error) {
+	return doOne[DatabaseDescription](ctx, c, ActionDatabaseCreate, body)
+}
+
+// AlterDatabase changes a database and describes it.
+func (c *Client) AlterDatabase(ctx context.Context, body DatabaseAlter) (DatabaseDescription, error) {
+	return doOne[DatabaseDescription](ctx, c, ActionDatabaseAlter, body)
+}
+
+// DropDatabase drops a database; one that has tables only with Cascade. It says whether there was one; where there was
+// none and IfExists is not set, it fails.
+func (c *Client) DropDatabase(ctx context.Context, body DatabaseDrop) (dropped bool, err error) {
+	result, err := doOne[Dropped](ctx, c, ActionDatabaseDrop, body)
+	return result.Dropped, err
+}
+
+// DescribeDatabase describes a database.
+func (c *Client) DescribeDatabase(ctx context.Context, database string) (DatabaseDescription, error) {
+	return doOne[DatabaseDescription](ctx, c, ActionDatabaseDescribe, DatabaseDescribe{Database: database})
+}
+
 // CreateTable creates a table and describes it.
 func (c *Client) CreateTable(ctx context.Context, body TableCreate) (TableDescription, error) {
 	return doOne[TableDescription](ctx, c, ActionTableCreate, body)
@@ -86,6 +108,22 @@ func (c *Client) Wait(ctx context.Context, body LogWait) ([]Range, error) {
 // DeleteBefore drops the rows before offsets or a time, and tells the earliest offset of each bucket afterwards.
 func (c *Client) DeleteBefore(ctx context.Context, body LogDeleteBefore) ([]OffsetRow, error) {
 	return Do[OffsetRow](ctx, c, ActionLogDeleteBefore, body)
+}
+
+// CommitCursor moves a cursor, which its first commit makes. With Expect it moves only if it stands there still, else
+// the error is CONDITION_FAILED.
+func (c *Client) CommitCursor(ctx context.Context, body CursorCommit) (CursorRow, error) {
+	return doOne[CursorRow](ctx, c, ActionCursorCommit, body)
+}
+
+// Cursors lists the cursors of a table, with how far they lag.
+func (c *Client) Cursors(ctx context.Context, table string) ([]CursorRow, error) {
+	return Do[CursorRow](ctx, c, ActionCursorList, CursorList{Table: Named(table)})
+}
+
+// ResetCursor moves a cursor to a position in all buckets.
+func (c *Client) ResetCursor(ctx context.Context, body CursorReset) (CursorRow, error) {
+	return doOne[CursorRow](ctx, c, ActionCursorReset, body)
 }
 
 // InitWriter gets an identity for a writer. Appenders do it themselves.

@@ -348,6 +348,18 @@ func (v *jsonValue) unsigned(bits int) (uint64, error) {
 	return n, nil
 }
 
+// float reads any number.
+func (v *jsonValue) float() (float64, error) {
+	if !v.isNumber() {
+		return 0, v.wrongType("a number")
+	}
+	n, err := strconv.ParseFloat(string(v.raw), 64)
+	if err != nil {
+		return 0, v.fail("the number %s is too large", clip(string(v.raw)))
+	}
+	return n, nil
+}
+
 func (v *jsonValue) digits(bits int) (string, error) {
 	digits := string(v.raw)
 	if v.raw[0] == '"' && bits == 64 {
@@ -468,9 +480,13 @@ func (v *jsonValue) into(to reflect.Value) error {
 		}
 		to.SetBool(v.raw[0] == 't')
 		return nil
-	case reflect.Int32, reflect.Int64:
+	case reflect.Int, reflect.Int32, reflect.Int64:
 		n, err := v.integer(to.Type().Bits())
 		to.SetInt(n)
+		return err
+	case reflect.Float64:
+		n, err := v.float()
+		to.SetFloat(n)
 		return err
 	case reflect.Uint64:
 		n, err := v.unsigned(to.Type().Bits())
