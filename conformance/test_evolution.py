@@ -124,6 +124,14 @@ class Model:
         return out
 
 
+def settle(stream, token):
+    """Waits until everything that was written is durable."""
+    stream.flush(token)
+    while not stream.answers or stream.answers[-1]["flush"] != token:
+        stream.thread.join(0.001)
+        assert stream.thread.is_alive() or stream.answers and stream.answers[-1]["flush"] == token, "the stream has ended"
+
+
 class Producer:
     """A put stream that goes on with the schema it began with."""
 
@@ -145,10 +153,7 @@ class Producer:
         arrays = [pa.array([r[c.id] for r in rows], c.type) for c in self.columns]
         self.stream.write(pa.record_batch(arrays, schema=self.schema))
         self.flushes += 1
-        self.stream.flush(self.flushes)
-        while not self.stream.answers or self.stream.answers[-1]["flush"] != self.flushes:
-            assert self.stream.thread.is_alive()
-            self.stream.thread.join(0.001)
+        settle(self.stream, self.flushes)
         for r in rows:
             m.rows.append((m.version, {c.id: r[c.id] if c.id in r else c.default for c in m.columns}))
 
@@ -291,16 +296,12 @@ def test_mixed_producers_do_not_flap(server, client, table):
     create(client, table, {"a": "int32"})
     old = Put(client, path(table), pa.schema([("a", pa.int32())]))
     with server.client() as other:
-        old.write(pa.record_batch({"a": pa.array([0], pa.int32())})).flush(0)
-        while not old.answers:
-            old.thread.join(0.001)
+        settle(old.write(pa.record_batch({"a": pa.array([0], pa.int32())})), 0)
         action(client, "table.alter", {"table": table, "changes": [{"add": {"name": "b", "type": "string", "default": "d"}}]})
         new = Put(other, path(table), pa.schema([("a", pa.int32()), ("b", pa.string())]))
         for i in range(1, 21):
             stream, batch = (old, {"a": pa.array([i], pa.int32())}) if i % 2 else (new, {"a": pa.array([i], pa.int32()), "b": ["n"]})
-            stream.write(pa.record_batch(batch)).flush(i)
-            while stream.answers[-1:] == [] or stream.answers[-1]["flush"] != i:
-                stream.thread.join(0.001)
+            settle(stream.write(pa.record_batch(batch)), i)
         old.close()
         new.close()
     assert read(client, table).to_pydict() == {"a": list(range(21)), "b": ["d"] + ["d" if i % 2 else "n" for i in range(1, 21)]}
