@@ -23,7 +23,7 @@ func openStore(t *testing.T, disk fs.FS) metastore.Store {
 
 func (p *promises) clone() *promises {
 	c := *p
-	c.buckets, c.tables, c.writers = maps.Clone(p.buckets), maps.Clone(p.tables), maps.Clone(p.writers)
+	c.buckets, c.tables, c.writers, c.parts = maps.Clone(p.buckets), maps.Clone(p.tables), maps.Clone(p.writers), maps.Clone(p.parts)
 	return &c
 }
 
@@ -63,6 +63,15 @@ func TestCrashes(t *testing.T) {
 		Elect{Bucket: quiver.BucketID{Table: 2}},
 		PurgeTombstone{Table: 1},
 		InitWriter{Name: "loader"},
+		CreateDatabase{Name: "shop"},
+		CreateTable{TableSpec: partitionedSpec("shop", "parts")},
+		CreatePartitions{Table: 3, Names: []string{"Größe=1", "Größe=2"}},
+		AlterTable{Database: "shop", Name: "parts", Changes: []quiver.TableChange{
+			{SchemaChange: quiver.SchemaChange{Rename: &quiver.RenameColumn{From: "Größe", To: "n"}}}}},
+		CommitCursor{Table: 3, Name: "job", Offsets: Vector{1: {0: 7}, 2: {0: 9}}},
+		DropPartition{Table: 3, Name: "n=1"},
+		PurgePartition{quiver.PartitionRef{Table: 3, Partition: 1}},
+		CreatePartitions{Table: 3, Names: []string{"n=1"}},
 	}
 	locked := func(f func()) { mu.Lock(); defer mu.Unlock(); f() }
 	for range 2 {
@@ -133,4 +142,10 @@ func (w wreck) stillThere(t *testing.T, c *Coordinator) {
 			t.Fatalf("writer %d of epoch %d was forgotten", id, epoch)
 		}
 	}
+}
+
+func partitionedSpec(database, name string) quiver.TableSpec {
+	s := spec(name)
+	s.Database, s.PartitionBy = database, []string{"Größe"}
+	return s
 }

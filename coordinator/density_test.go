@@ -41,6 +41,95 @@ func TestOneSmallRecordPerTable(t *testing.T) {
 	}
 }
 
+// TestOneSmallRecordPerPartition counts what partitions cost in the store: it does not grow with those that are there,
+// nor does the table's record.
+func TestOneSmallRecordPerPartition(t *testing.T) {
+	m := newMachine()
+	for _, c := range []Command{StartServer{}, CreateTable{TableSpec: partitionedSpec("default", "t")}} {
+		if _, _, err := m.run(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := make([]string, 5000)
+	for i := range names {
+		names[i] = fmt.Sprintf("Größe=%d", i*7919%5000)
+	}
+	txn, r, err := m.run(CreatePartitions{Table: 1, Names: names})
+	if err != nil || len(r.Partitions) != len(names) || len(txn.Puts) != 1+len(names) {
+		t.Fatalf("%d puts: %v", len(txn.Puts), err)
+	}
+	for i := range 100 {
+		txn, _, err := m.run(CreatePartitions{Table: 1, Names: []string{fmt.Sprintf("Größe=%d", 10_000+i)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := 0
+		for _, p := range txn.Puts {
+			size += len(p.Key) + len(p.Value)
+		}
+		if len(txn.Puts) != 2 || len(txn.Deletes) != 0 || size > 400 {
+			t.Errorf("%d puts, %d bytes", len(txn.Puts), size)
+		}
+	}
+	if n := len(m.state.Desired().Assignments); n != 5100 {
+		t.Errorf("%d assignments", n)
+	}
+	loaded, err := Load(context.Background(), m.store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, m.state, loaded)
+}
+
+// TestAGroupDerivesAssignmentsOnce: a thousand commands of one round leave it to the round, however many buckets
+// there are.
+func TestAGroupDerivesAssignmentsOnce(t *testing.T) {
+	m := newMachine()
+	for _, c := range []Command{StartServer{}, CreateTable{TableSpec: partitionedSpec("default", "a")}, CreateTable{TableSpec: spec("b")}} {
+		if _, _, err := m.run(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := newGroup(m.state)
+	for i := range 1000 {
+		if _, err := g.apply(CreatePartitions{Table: 1, Names: []string{fmt.Sprintf("Größe=%d", i)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !g.next.stale || len(g.next.assignments) != 1 {
+		t.Errorf("%d assignments were derived on the way", len(g.next.assignments))
+	}
+	if txn := g.txn(); len(txn.Puts) != 1001 || len(g.next.assignments) != 1001 {
+		t.Errorf("%d puts, %d assignments", len(txn.Puts), len(g.next.assignments))
+	}
+}
+
+// TestServersAreNotToldOfCursors counts what servers hear of.
+func TestServersAreNotToldOfCursors(t *testing.T) {
+	ctx := context.Background()
+	told := 0
+	c := open(t, metastore.NewMemory(), Options{Reconcile: func(context.Context, quiver.Desired) error { told++; return nil }})
+	table := create(t, c, "t")
+	before := told
+	for i := range 10 {
+		if _, err := c.CommitCursor(ctx, CommitCursor{Table: table.ID, Name: "job", Offsets: Vector{0: {0: quiver.Offset(i)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.CreateDatabase(ctx, CreateDatabase{Name: "shop"}); err != nil {
+		t.Fatal(err)
+	}
+	if told != before {
+		t.Errorf("servers were told %d times", told-before)
+	}
+	if cursor, err := c.Cursor(table.ID, "job"); err != nil || cursor.Offsets[0][0] != 9 {
+		t.Errorf("%+v: %v", cursor, err)
+	}
+	if create(t, c, "u"); told != before+1 {
+		t.Errorf("servers were told %d times of a table", told-before)
+	}
+}
+
 func benchStore(b *testing.B) metastore.Store {
 	store, err := metastore.OpenEmbedded(fs.Disk(), b.TempDir(), metastore.EmbeddedOptions{})
 	if err != nil {
@@ -75,6 +164,36 @@ func BenchmarkCreate10000TablesInTurn(b *testing.B) {
 		c := open(b, benchStore(b), Options{})
 		for i := range 10_000 {
 			if _, err := c.CreateTable(context.Background(), spec(fmt.Sprintf("t-%d", i))); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkCreate10000Buckets makes a table with 10,000 buckets, on the disk.
+func BenchmarkCreate10000Buckets(b *testing.B) {
+	c := open(b, benchStore(b), Options{})
+	n := 0
+	for b.Loop() {
+		s := spec(fmt.Sprintf("t-%d", n))
+		s.Buckets = 10_000
+		n++
+		if _, err := c.CreateTable(context.Background(), s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkCreate5000PartitionsInTurn makes them for one caller, who waits for each, and in no order.
+func BenchmarkCreate5000PartitionsInTurn(b *testing.B) {
+	for b.Loop() {
+		c := open(b, benchStore(b), Options{})
+		t, err := c.CreateTable(context.Background(), partitionedSpec("default", "t"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range 5000 {
+			if _, _, err := c.CreatePartition(context.Background(), t.ID, fmt.Sprintf("Größe=%d", i*7919%5000), true); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -80,7 +80,9 @@ func (s *State) completeTable(loaded []loadedPartition) error {
 // withPartitions replaces the partitions of a table.
 func (s *State) withPartitions(t *quiver.Table, partitions []quiver.Partition) {
 	changed := *t
-	changed.Partitions = partitions
+	if changed.Partitions = partitions; len(partitions) == 0 {
+		changed.Partitions = nil
+	}
 	i, _ := findTable(s.tables, t.ID)
 	s.setTable(i, true, &changed)
 }

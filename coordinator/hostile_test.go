@@ -80,6 +80,46 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
+// TestHostileChanges sends odd names and texts with everything that is said of tables and databases that exist.
+func TestHostileChanges(t *testing.T) {
+	m := started(t)
+	s := partitionedSpec("default", "a")
+	s.Schema = arrow.NewSchema([]arrow.Field{
+		{Name: "Größe", Type: arrow.BinaryTypes.String, Nullable: true}, {Name: "x", Type: arrow.PrimitiveTypes.Int8, Nullable: true}}, nil)
+	if !m.accepted(t, CreateTable{TableSpec: s}) {
+		t.Fatal("the table was refused")
+	}
+	made := 0
+	for _, text := range hostileTexts {
+		count := func(ok bool) {
+			if ok {
+				made++
+			}
+		}
+		count(m.accepted(t, CreateDatabase{Name: text, Comment: text, Properties: map[string]string{text: text}}))
+		count(m.accepted(t, AlterDatabase{Name: "default", Comment: &text, Set: map[string]string{text: "v", "k": text}, Reset: []string{text}}))
+		m.accepted(t, DropDatabase{Name: text, Cascade: true})
+		count(m.accepted(t, CreatePartitions{Table: 1, Names: []string{text}}))
+		count(m.accepted(t, CreatePartitions{Table: 1, Names: []string{"Größe=" + text}}))
+		m.accepted(t, DropPartition{Table: 1, Name: "Größe=" + text, IfExists: true})
+		count(m.accepted(t, CommitCursor{Table: 1, Name: text, Offsets: Vector{0: {-1: -1}, 7: {1 << 30: 1 << 62}}}))
+		m.accepted(t, ResetCursor{Table: 1, Name: text})
+		for _, change := range []quiver.SchemaChange{
+			{Add: &quiver.AddColumn{Name: text, Type: "int8"}}, {Add: &quiver.AddColumn{Name: "y", Type: text, After: text}},
+			{Drop: text}, {Rename: &quiver.RenameColumn{From: "x", To: text}}, {Widen: &quiver.WidenColumn{Name: text, Type: text}},
+			{Move: &quiver.MoveColumn{Name: "x", After: text}},
+		} {
+			count(m.accepted(t, AlterTable{Database: "default", Name: "a", Changes: []quiver.TableChange{{SchemaChange: change}}}))
+		}
+		count(m.accepted(t, AlterTable{Database: "default", Name: "a", Changes: []quiver.TableChange{{Comment: &text}}}))
+		m.accepted(t, AlterTable{Database: text, Name: text, Changes: []quiver.TableChange{{Set: map[string]string{text: text}}}})
+		m.accepted(t, AlterTable{Database: "default", Name: "a", Changes: []quiver.TableChange{{Set: map[string]string{text: text}}, {Reset: []string{text}}}})
+	}
+	if made < 50 {
+		t.Errorf("only %d were accepted", made)
+	}
+}
+
 // TestNamesDoNotMix: principal and name together say who a writer is, however they are cut.
 func TestNamesDoNotMix(t *testing.T) {
 	m := started(t)

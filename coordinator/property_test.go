@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,21 +32,32 @@ var testSchema = arrow.NewSchema([]arrow.Field{
 // randomCommand gives a command that makes sense more often than not.
 func randomCommand(r *rand.Rand, now int64) Command {
 	name := fmt.Sprintf("t%d", r.IntN(8))
+	if r.IntN(2) == 0 {
+		return randomChange(r, now, name)
+	}
 	switch r.IntN(12) {
 	case 0:
 		return StartServer{Now: now}
 	case 1, 2, 3:
 		options := []map[string]string{nil, {"segment.age": "2h"}, {"writer.expiry": "20d"}, {"nonsense": "1"}}
+		var by []string
+		if r.IntN(2) == 0 {
+			by = []string{"Größe"}
+			options = append(options, map[string]string{"partition.auto": "day", "partition.retain": "3"}, map[string]string{"statistics": "at,Größe"})
+		}
 		return CreateTable{Now: now, TableSpec: quiver.TableSpec{
-			Database: "default", Name: name, Schema: testSchema, Buckets: int32(r.IntN(5)), IfNotExists: r.IntN(2) == 0,
+			PartitionBy: by,
+			Database:    randomDatabase(r), Name: name, Schema: testSchema, Buckets: int32(r.IntN(5)), IfNotExists: r.IntN(2) == 0,
 			Options: options[r.IntN(len(options))], Comment: "ü",
 		}}
 	case 4:
-		return DropTable{Database: "default", Name: name, IfExists: r.IntN(2) == 0, Now: now}
+		return DropTable{Database: randomDatabase(r), Name: name, IfExists: r.IntN(2) == 0, Now: now}
 	case 5:
 		return PurgeTombstone{Table: quiver.TableID(r.IntN(30))}
 	case 6, 7, 8:
-		return Elect{Bucket: quiver.BucketID{Table: quiver.TableID(r.IntN(30)), Bucket: int32(r.IntN(5))}}
+		return Elect{Bucket: quiver.BucketID{
+			Table: quiver.TableID(r.IntN(30)), Partition: quiver.PartitionID(r.IntN(2) * r.IntN(40)), Bucket: int32(r.IntN(5)),
+		}}
 	case 9:
 		return InitWriter{Now: now}
 	case 10:
@@ -55,11 +67,72 @@ func randomCommand(r *rand.Rand, now int64) Command {
 	return InitWriter{Name: fmt.Sprintf("w%d", r.IntN(4)), Principal: []string{"", "etl"}[r.IntN(2)], Now: now}
 }
 
+func randomDatabase(r *rand.Rand) string {
+	return []string{"default", "default", "d1", "d2"}[r.IntN(4)]
+}
+
+// randomChange gives a command on databases, partitions, columns or cursors.
+func randomChange(r *rand.Rand, now int64, name string) Command {
+	table := quiver.TableID(r.IntN(30))
+	partition := fmt.Sprintf("Größe=%d", r.IntN(6))
+	vector := func() Vector {
+		v := Vector{}
+		for range r.IntN(4) {
+			id := quiver.PartitionID(r.IntN(2) * r.IntN(40))
+			if v[id] == nil {
+				v[id] = map[int32]quiver.Offset{}
+			}
+			v[id][int32(r.IntN(4))] = quiver.Offset(r.IntN(3))
+		}
+		return v
+	}
+	switch r.IntN(12) {
+	case 0:
+		return CreateDatabase{Name: randomDatabase(r), Comment: "ü", IfNotExists: r.IntN(2) == 0, Properties: map[string]string{"a": "b"}, Now: now}
+	case 1:
+		return AlterDatabase{Name: randomDatabase(r), Set: map[string]string{"c": "d"}, Reset: []string{"a"}}
+	case 2:
+		return DropDatabase{Name: randomDatabase(r), Cascade: r.IntN(2) == 0, IfExists: r.IntN(2) == 0, Now: now}
+	case 3, 4, 5:
+		names := []string{partition, fmt.Sprintf("Größe=%d", r.IntN(6)), "Größe=-1"}[:1+r.IntN(3)]
+		return CreatePartitions{Table: table, Names: names, IfNotExists: r.IntN(2) == 0, Now: now}
+	case 6:
+		return DropPartition{Table: table, Name: partition, IfExists: r.IntN(2) == 0, Now: now}
+	case 7:
+		return PurgePartition{quiver.PartitionRef{Table: table, Partition: quiver.PartitionID(r.IntN(40))}}
+	case 8:
+		return AutoPartitions{Now: now}
+	case 9:
+		return AlterTable{Database: randomDatabase(r), Name: name, Changes: randomAlteration(r)}
+	case 10:
+		return ResetCursor{Table: table, Name: fmt.Sprintf("c%d", r.IntN(3)), Offsets: vector(), Now: now}
+	}
+	c := CommitCursor{Table: table, Name: fmt.Sprintf("c%d", r.IntN(3)), Offsets: vector(), Now: now}
+	if r.IntN(3) == 0 {
+		c.Expect, c.Earliest = vector(), vector()
+	}
+	return c
+}
+
+func randomAlteration(r *rand.Rand) []quiver.TableChange {
+	all := []quiver.TableChange{
+		{SchemaChange: quiver.SchemaChange{Add: &quiver.AddColumn{Name: fmt.Sprintf("x%d", r.IntN(3)), Type: "int32", Default: []byte("7"), First: true}}},
+		{SchemaChange: quiver.SchemaChange{Drop: []string{"at", "x1", "Größe"}[r.IntN(3)]}},
+		{SchemaChange: quiver.SchemaChange{Rename: &quiver.RenameColumn{From: []string{"Größe", "at", "x0"}[r.IntN(3)], To: []string{"Größe", "at", "ü"}[r.IntN(3)]}}},
+		{SchemaChange: quiver.SchemaChange{Widen: &quiver.WidenColumn{Name: "x2", Type: "int64"}}},
+		{Set: map[string]string{"segment.age": "3h"}},
+		{Reset: []string{"segment.age", "partition.auto", "partition.retain"}},
+	}
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:1+r.IntN(2)]
+}
+
 // promises watches what may never happen, whatever the commands were.
 type promises struct {
 	highest quiver.Epoch                     // of all epochs given to leaders
 	buckets map[quiver.BucketID]quiver.Epoch // the last one of each
 	tables  map[quiver.TableID]string        // every table there ever was
+	parts   map[quiver.PartitionID]string    // every partition there ever was, with its table
 	writers map[quiver.WriterID]quiver.Epoch // every writer there ever was
 	next    quiver.WriterID
 	version int64
@@ -69,6 +142,7 @@ type promises struct {
 func newPromises() *promises {
 	return &promises{
 		buckets: map[quiver.BucketID]quiver.Epoch{}, tables: map[quiver.TableID]string{},
+		parts:   map[quiver.PartitionID]string{},
 		writers: map[quiver.WriterID]quiver.Epoch{},
 	}
 }
@@ -101,6 +175,15 @@ func (p *promises) desired(t *testing.T, d quiver.Desired) {
 		t.Fatalf("version %d, next writer %d went back", d.Version, d.NextWriter)
 	}
 	p.version, p.next = d.Version, d.NextWriter
+	for _, table := range d.Tables {
+		for _, part := range table.Partitions {
+			owner := fmt.Sprintf("%d created %d", table.ID, part.Created)
+			if other, known := p.parts[part.ID]; known && other != owner {
+				t.Fatalf("partition id %d was given to table %s and to %s", part.ID, other, owner)
+			}
+			p.parts[part.ID] = owner
+		}
+	}
 	for _, a := range d.Assignments {
 		if a.Epoch < p.buckets[a.Bucket] {
 			t.Fatalf("bucket %v has epoch %d after %d", a.Bucket, a.Epoch, p.buckets[a.Bucket])
@@ -135,6 +218,9 @@ func sameState(a, b *State) bool {
 		s.assignments = append([]quiver.Assignment{}, s.assignments...)
 		s.grants = append([]quiver.WriterGrant{}, s.grants...)
 		s.droppedIDs = append([]quiver.TableID{}, s.droppedIDs...)
+		s.cursors = append([]*Cursor{}, s.cursors...)
+		s.droppedPartitions = append([]PartitionTombstone{}, s.droppedPartitions...)
+		s.droppedRefs = append([]quiver.PartitionRef{}, s.droppedRefs...)
 	}
 	return reflect.DeepEqual(x, y)
 }
@@ -147,10 +233,23 @@ func obvious(s *State) quiver.Desired {
 		elected[a.Bucket] = a.Epoch
 	}
 	for _, t := range s.tables {
-		for b := range t.Buckets {
-			bucket := quiver.BucketID{Table: t.ID, Bucket: b}
-			d.Assignments = append(d.Assignments, quiver.Assignment{Bucket: bucket, Epoch: max(s.Base, elected[bucket])})
+		ids := []quiver.PartitionID{0}
+		if t.Partitioned() {
+			ids = nil
+			for _, p := range t.Partitions {
+				ids = append(ids, p.ID)
+			}
+			slices.Sort(ids)
 		}
+		for _, id := range ids {
+			for b := range t.Buckets {
+				bucket := quiver.BucketID{Table: t.ID, Partition: id, Bucket: b}
+				d.Assignments = append(d.Assignments, quiver.Assignment{Bucket: bucket, Epoch: max(s.Base, elected[bucket])})
+			}
+		}
+	}
+	for _, tomb := range s.droppedPartitions {
+		d.DroppedPartitions = append(d.DroppedPartitions, tomb.PartitionRef)
 	}
 	for _, tomb := range s.dropped {
 		d.Dropped = append(d.Dropped, tomb.Table)
@@ -168,6 +267,7 @@ func TestRandomCommands(t *testing.T) {
 	for range 8 {
 		m := newMachine()
 		p := newPromises()
+		simple := newSimple()
 		type snapshot struct {
 			state *State
 			text  string
@@ -185,12 +285,15 @@ func TestRandomCommands(t *testing.T) {
 			if after := formatDesired(old.Desired()); after != before {
 				t.Fatalf("%+v changed the state it was applied to:\n%s\nwas:\n%s", c, after, before)
 			}
+			failed := err
 			if err == nil {
 				p.answered(t, c, result)
 			} else if quiver.ReasonOf(err) == "" || quiver.ReasonOf(err) == quiver.Internal {
 				t.Fatalf("%+v: %v", c, err)
 			}
 			p.desired(t, m.state.Desired())
+			simple.apply(c, result, failed)
+			simple.check(t, m.state)
 			loaded, err := Load(context.Background(), m.store)
 			if err != nil {
 				t.Fatal(err)

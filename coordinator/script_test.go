@@ -4,9 +4,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -133,7 +135,8 @@ func (m *machine) talk(line string) string {
 }
 
 // parse reads a command: start, create PATH [key=value…], drop PATH, purge ID, writer [name=N] [id=N] [principal=P],
-// elect TABLE/PARTITION/BUCKET.
+// elect TABLE/PARTITION/BUCKET, alter PATH [add|drop|reset:NAME…] [FROM=TO…], create-partition TABLE id=V…,
+// commit TABLE CURSOR at=PARTITION/BUCKET/OFFSET,…, and so on.
 func (m *machine) parse(verb string, args []string) (Command, error) {
 	set := map[string]string{}
 	var plain []string
@@ -156,7 +159,53 @@ func (m *machine) parse(verb string, args []string) (Command, error) {
 			Database: database, Name: name, Schema: arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil),
 			Buckets: int32(buckets), Comment: take("comment"), IfNotExists: exists, Options: set,
 		}
+		if by := set["by"]; by != "" {
+			spec.PartitionBy = []string{by}
+			delete(set, "by")
+		}
 		return CreateTable{TableSpec: spec, Now: m.now}, nil
+	case "create-database":
+		return CreateDatabase{Name: plain[0], Comment: take("comment"), IfNotExists: take("if-not-exists") == "true", Properties: set, Now: m.now}, nil
+	case "alter-database":
+		c := AlterDatabase{Name: plain[0], Reset: plain[1:]}
+		if text, given := set["comment"]; given {
+			c.Comment = &text
+			delete(set, "comment")
+		}
+		c.Set = set
+		return c, nil
+	case "drop-database":
+		return DropDatabase{Name: plain[0], Cascade: take("cascade") == "true", IfExists: take("if-exists") == "true", Now: m.now}, nil
+	case "alter":
+		database, name, _ := strings.Cut(plain[0], ".")
+		return AlterTable{Database: database, Name: name, Changes: parseAlteration(plain[1:], set)}, nil
+	case "create-partition":
+		id, err := strconv.ParseUint(plain[0], 10, 64)
+		for name, value := range set {
+			if name != "if-not-exists" {
+				plain = append(plain, name+"="+value)
+			}
+		}
+		return CreatePartitions{Table: quiver.TableID(id), Names: plain[1:], IfNotExists: set["if-not-exists"] == "true", Now: m.now}, err
+	case "drop-partition":
+		id, err := strconv.ParseUint(plain[0], 10, 64)
+		return DropPartition{Table: quiver.TableID(id), Name: "id=" + take("id"), IfExists: take("if-exists") == "true", Now: m.now}, err
+	case "purge-partition":
+		var ref quiver.PartitionRef
+		_, err := fmt.Sscanf(plain[0], "%d/%d", &ref.Table, &ref.Partition)
+		return PurgePartition{ref}, err
+	case "auto":
+		return AutoPartitions{Now: m.now}, nil
+	case "commit", "reset":
+		id, err := strconv.ParseUint(plain[0], 10, 64)
+		if verb == "reset" {
+			return ResetCursor{Table: quiver.TableID(id), Name: plain[1], Offsets: parseVector(set["to"]), Now: m.now}, err
+		}
+		c := CommitCursor{Table: quiver.TableID(id), Name: plain[1], Offsets: parseVector(set["at"]), Now: m.now}
+		if text, given := set["expect"]; given {
+			c.Expect, c.Earliest = parseVector(text), parseVector(set["earliest"])
+		}
+		return c, err
 	case "drop":
 		database, name, _ := strings.Cut(plain[0], ".")
 		return DropTable{Database: database, Name: name, IfExists: take("if-exists") == "true", Now: m.now}, nil
@@ -181,12 +230,60 @@ func (m *machine) parse(verb string, args []string) (Command, error) {
 	return nil, fmt.Errorf("no command %q", verb)
 }
 
+// parseAlteration reads add:NAME, drop:NAME, reset:OPTION; OPTION=VALUE where there is a dot, and FROM=TO of columns.
+func parseAlteration(words []string, set map[string]string) (changes []quiver.TableChange) {
+	for _, w := range words {
+		verb, name, _ := strings.Cut(w, ":")
+		switch verb {
+		case "add":
+			changes = append(changes, quiver.TableChange{SchemaChange: quiver.SchemaChange{Add: &quiver.AddColumn{Name: name, Type: "int8"}}})
+		case "drop":
+			changes = append(changes, quiver.TableChange{SchemaChange: quiver.SchemaChange{Drop: name}})
+		default:
+			changes = append(changes, quiver.TableChange{Reset: []string{name}})
+		}
+	}
+	for _, from := range slices.Sorted(maps.Keys(set)) {
+		if strings.Contains(from, ".") {
+			changes = append(changes, quiver.TableChange{Set: map[string]string{from: set[from]}})
+		} else {
+			rename := &quiver.RenameColumn{From: from, To: set[from]}
+			changes = append(changes, quiver.TableChange{SchemaChange: quiver.SchemaChange{Rename: rename}})
+		}
+	}
+	return changes
+}
+
+// parseVector reads PARTITION/BUCKET/OFFSET with commas between.
+func parseVector(text string) Vector {
+	v := Vector{}
+	for part := range strings.SplitSeq(text, ",") {
+		var id quiver.PartitionID
+		var bucket int32
+		var at quiver.Offset
+		if _, err := fmt.Sscanf(part, "%d/%d/%d", &id, &bucket, &at); err != nil {
+			continue
+		}
+		if v[id] == nil {
+			v[id] = map[int32]quiver.Offset{}
+		}
+		v[id][bucket] = at
+	}
+	return v
+}
+
 func formatResult(c Command, r Result) string {
 	switch c.(type) {
 	case StartServer, Elect:
 		return fmt.Sprintf("epoch %d\n", r.Epoch)
 	case CreateTable:
 		return fmt.Sprintf("table %d %s, changed %v\n", r.Table.ID, r.Table.Path(), r.Changed)
+	case CreatePartitions:
+		var b strings.Builder
+		for _, p := range r.Partitions {
+			fmt.Fprintf(&b, "partition %d %s\n", p.ID, p.Name)
+		}
+		return b.String()
 	case InitWriter:
 		return fmt.Sprintf("writer %d epoch %d raised %d\n", r.Writer.ID, r.Writer.Epoch, r.Writer.Raised)
 	}
@@ -221,10 +318,20 @@ func formatDesired(d quiver.Desired) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "version %d, next writer %d\n", d.Version, d.NextWriter)
 	for _, t := range d.Tables {
-		fmt.Fprintf(&b, "table %d %s, %d buckets\n", t.ID, t.Path(), t.Buckets)
+		fmt.Fprintf(&b, "table %d %s, %d buckets", t.ID, t.Path(), t.Buckets)
+		if t.Schema.ID() > 1 {
+			fmt.Fprintf(&b, ", schema %d %v", t.Schema.ID(), t.Schema.Names())
+		}
+		b.WriteByte('\n')
+		for _, p := range t.Partitions {
+			fmt.Fprintf(&b, "partition %d/%d %s\n", t.ID, p.ID, p.Name)
+		}
 	}
 	for _, id := range d.Dropped {
 		fmt.Fprintf(&b, "dropped %d\n", id)
+	}
+	for _, ref := range d.DroppedPartitions {
+		fmt.Fprintf(&b, "dropped %d/%d\n", ref.Table, ref.Partition)
 	}
 	for _, a := range d.Assignments {
 		fmt.Fprintf(&b, "bucket %v epoch %d\n", a.Bucket, a.Epoch)
