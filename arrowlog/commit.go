@@ -151,7 +151,7 @@ func (l *Log) take() (g *group, roll bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := l.queue[0]
-	g = &group{from: first.from, epoch: l.epoch, high: l.high, schema: l.config.Schema, layout: l.layout,
+	g = &group{from: first.from, epoch: l.epoch, high: l.high, schema: first.table, layout: first.layout,
 		codec: l.config.Compression}
 	limit := int64(l.disk.options.GroupBytes)
 	t := l.tail

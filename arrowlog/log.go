@@ -74,6 +74,8 @@ type unit struct {
 	from, until quiver.Offset
 	size        int
 	schema      quiver.SchemaID
+	table       *quiver.Schema  // the log's when it was staged: the table may be altered before it is written
+	layout      *record.Layout  // of that
 	writer      quiver.WriterID // NoWriter: unsequenced
 	done        chan struct{}   // made by the first who waits, closed when it is settled
 	err         error           // set before done is closed

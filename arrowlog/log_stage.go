@@ -164,6 +164,7 @@ func (l *Log) stageLocked(u *unit, o *Origin) (Staged, error) {
 	if err := l.disk.space.take(int64(u.size)); err != nil {
 		return Staged{}, l.refuse(err)
 	}
+	u.table, u.layout = l.config.Schema, l.layout
 	u.from, u.until = l.end, l.end+u.until
 	l.end = u.until
 	l.queue = append(l.queue, u)

@@ -70,6 +70,31 @@ class Course:
         action(client, "table.drop", {"table": table, "if_exists": True})
         self.tables[table] = False
 
+    def make_parted(self, client, table):
+        """A table with partitions and bucket key that keeps its rows for a second."""
+        self.tables[table] = None
+        action(client, "table.create", {
+            "table": table, "schema": [{"name": "x", "type": "int64"}, {"name": "p", "type": "string"}], "partition_by": ["p"],
+            "bucket_key": ["x"], "buckets": 4, "options": {"retention.time": "1s"}, "if_not_exists": True})
+        self.tables[table] = True
+
+    def spread(self, client, table):
+        """A batch that falls into all buckets of three partitions, which it makes."""
+        rows = pa.table({"x": range(60), "p": ["a", "b", "c"] * 20})
+        writer, _ = client.do_put(command(put=table), rows.schema)
+        writer.write_table(rows)
+        writer.close()
+
+    def expire(self, client, table):
+        """Waits until rows have expired."""
+        end = time.monotonic() + 15
+        while all(row["offset"] == 0 for row in action(client, "log.offsets", {"table": table, "at": "earliest"})):
+            assert time.monotonic() < end, "nothing expires"
+            time.sleep(0.05)
+
+    def drop_partition(self, client, table, partition):
+        action(client, "partition.drop", {"table": table, "partition": partition, "if_exists": True})
+
     def fill(self, client, table):
         """A few rows for a table whose rows nobody judges."""
         writer, _ = client.do_put(command(put=table), pa.schema({"x": pa.int64()}))
@@ -130,6 +155,9 @@ class Course:
         with self.server.client() as client:
             call, extra = self.call, f"extra_{next(self.extra)}"
             call(lambda: read_logs(client, TABLE, BUCKETS))
+            parted = f"extra_{next(self.extra)}"
+            call(lambda: self.make_parted(client, parted))
+            call(lambda: self.spread(client, parted))
             call(lambda: self.resume(client))
             for rows, width, count in ((1, 20, 5), (300, 40, 8), (3000, 2500, 1), (1, 20, 3)):
                 for bucket in range(BUCKETS):
@@ -146,6 +174,10 @@ class Course:
             call(lambda: self.make(client, last))
             call(lambda: self.drop(client, last))
             call(lambda: self.init(client))
+            call(lambda: self.expire(client, parted))
+            for partition in ("p=a", "p=b"):
+                call(lambda partition=partition: self.drop_partition(client, parted, partition))
+            call(lambda: self.drop(client, parted))
 
     def check(self):
         """Compares what is there with what was told. Nothing is being put."""
