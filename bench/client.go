@@ -8,19 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
-	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/quiverlog/quiver/flight"
 )
 
-// Our own Go client: Flight streams without the stock codec.
+// Flight streams without the stock codec: messages as they are, for what only counts bytes or was encoded before.
 
 // tally is what a read saw.
 type tally struct {
@@ -69,102 +68,31 @@ func getRaw(ctx context.Context, conn *grpc.ClientConn, ticket any) (t tally, er
 	}
 }
 
-// getDecoded reads a table into record batches with one copy: from the transport's chunks into memory that the
-// batches' buffers lie in.
-func getDecoded(ctx context.Context, conn *grpc.ClientConn, ticket any, see func(arrow.RecordBatch)) (t tally, err error) {
-	stream, err := openGet(ctx, conn, ticket)
+// getDecoded reads a table into record batches, with the client that programs use.
+func getDecoded(ctx context.Context, client *flight.Client, ticket any, see func(arrow.RecordBatch)) (t tally, err error) {
+	text, err := json.Marshal(ticket)
 	if err != nil {
 		return t, err
 	}
-	messages := &messageStream{stream: stream, pool: &slabs{}, tally: &t}
-	r, err := aipc.NewReaderFromMessageReader(messages)
+	command, err := flight.ParseTicket(text)
 	if err != nil {
 		return t, err
 	}
-	defer r.Release()
-	for r.Next() {
-		batch := r.RecordBatch()
-		t.rows += batch.NumRows()
+	scanner, err := client.Scan(ctx, *command)
+	if err != nil {
+		return t, err
+	}
+	defer scanner.Close()
+	t.messages++ // the schema
+	for scanner.Next() {
+		t.messages++
+		t.rows += scanner.Batch().NumRows()
 		if see != nil {
-			see(batch)
+			see(scanner.Batch())
 		}
 	}
-	if err := r.Err(); err != nil && !errors.Is(err, io.EOF) {
-		return t, err
-	}
-	return t, nil
-}
-
-// messageStream feeds an arrow reader from a Flight stream.
-type messageStream struct {
-	stream grpc.ClientStream
-	pool   *slabs
-	tally  *tally
-	last   *aipc.Message
-}
-
-func (s *messageStream) Retain()  {}
-func (s *messageStream) Release() { s.drop() }
-
-func (s *messageStream) drop() {
-	if s.last != nil {
-		s.last.Release()
-		s.last = nil
-	}
-}
-
-// Message receives the next message. The one before it is released, as the stock reader does it.
-func (s *messageStream) Message() (*aipc.Message, error) {
-	s.drop()
-	var in rawIn
-	if err := s.stream.RecvMsg(&in); err != nil {
-		return nil, err
-	}
-	defer in.free()
-	s.tally.messages++
-	s.tally.bytes += int64(in.parts.Len())
-	fields, err := parseFlightData(in.parts)
-	defer fields.close()
-	if err != nil {
-		return nil, err
-	}
-	body := memory.NewResizableBuffer(s.pool)
-	body.Resize(fields.body)
-	if _, err := io.ReadFull(fields.rest, body.Bytes()); err != nil {
-		return nil, err
-	}
-	s.last = aipc.NewMessage(memory.NewBufferBytes(fields.header), body)
-	body.Release()
-	return s.last, nil
-}
-
-// slabs is an allocator that keeps what it gave out for the next message.
-type slabs struct{ pool sync.Pool }
-
-const slabAlign = 64
-
-func (s *slabs) Allocate(size int) []byte {
-	if old, ok := s.pool.Get().(*[]byte); ok && cap(*old) >= size {
-		return (*old)[:size]
-	}
-	return memory.DefaultAllocator.Allocate((size + slabAlign - 1) &^ (slabAlign - 1))[:size]
-}
-
-func (s *slabs) Reallocate(size int, b []byte) []byte {
-	if cap(b) >= size {
-		return b[:size]
-	}
-	grown := s.Allocate(size)
-	copy(grown, b)
-	s.Free(b)
-	return grown
-}
-
-func (s *slabs) Free(b []byte) {
-	if cap(b) > 0 {
-		b = b[:0]
-		s.pool.Put(&b)
-	}
+	t.bytes = scanner.Bytes()
+	return t, scanner.Err()
 }
 
 // flightFields are the fields of a FlightData; the body is still to be read.

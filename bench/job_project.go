@@ -37,9 +37,9 @@ func runProject(ctx context.Context, b *bench, r *result) error {
 	one := read{file: wide, columns: oneColumn, times: 20}
 	whole := read{file: ints, times: 2}
 	arms := []arm{
-		{projectTenGo, bed.golang(ten, decoded)},
-		{projectOneGo, bed.golang(one, decoded)},
-		{projectIntGo, bed.golang(whole, decoded)},
+		{projectTenGo, bed.golang(ten, bed.decoded)},
+		{projectOneGo, bed.golang(one, bed.decoded)},
+		{projectIntGo, bed.golang(whole, bed.decoded)},
 	}
 	if b.client != nil {
 		arms = append(arms,

@@ -60,7 +60,7 @@ func (bed *scanBed) scanArms(ctx context.Context, wide, bids *datafile) ([]arm, 
 	readWide, readBids := read{file: wide, times: 1}, read{file: bids, times: 2}
 	arms := []arm{
 		{scanGo, bed.golang(readBids, getRaw)},
-		{scanDecoded, bed.golang(readBids, decoded)},
+		{scanDecoded, bed.golang(readBids, bed.decoded)},
 	}
 	floors, err := bed.scanFloors(ctx, readBids)
 	if err != nil {

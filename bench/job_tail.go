@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+
+	"github.com/quiverlog/quiver/flight"
 )
 
 // The arms of J5.
@@ -45,7 +47,7 @@ func runTail(ctx context.Context, b *bench, r *result) error {
 	if err != nil {
 		return err
 	}
-	consumer, err := dial(q.address)
+	consumer, err := flight.Dial(q.address, flight.ClientOptions{})
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func runTail(ctx context.Context, b *bench, r *result) error {
 }
 
 // tail produces rows on schedule into a new table and follows them.
-func tail(ctx context.Context, q *quiverServer, producer, consumer *grpc.ClientConn, rows int) (metrics, error) {
+func tail(ctx context.Context, q *quiverServer, producer *grpc.ClientConn, consumer *flight.Client, rows int) (metrics, error) {
 	if _, err := q.act(ctx, "table.create", map[string]any{"table": tailTable, "schema": []map[string]any{
 		{"name": "due", "type": "int64"}, {"name": "text", "type": "string"}}}); err != nil {
 		return nil, err

@@ -6,13 +6,16 @@ import (
 	"path/filepath"
 
 	"google.golang.org/grpc"
+
+	"github.com/quiverlog/quiver/flight"
 )
 
 // scanBed is what J3 and J4 read: the same files in Quiver, in S and in C.
 type scanBed struct {
 	*bench
 	quiver *quiverServer
-	conn   *grpc.ClientConn // our own client of quiver
+	conn   *grpc.ClientConn // raw messages of quiver
+	reader *flight.Client   // the client that programs use
 	stock  *process
 	memory *process // C; nil without pyarrow
 }
@@ -25,6 +28,9 @@ func newScanBed(ctx context.Context, b *bench, files ...*datafile) (*scanBed, er
 		return nil, err
 	}
 	if bed.conn, err = dial(bed.quiver.address); err != nil {
+		return nil, err
+	}
+	if bed.reader, err = flight.Dial(bed.quiver.address, flight.ClientOptions{}); err != nil {
 		return nil, err
 	}
 	for _, file := range files {
@@ -116,8 +122,8 @@ func checkRows(err error, rows int64, file *datafile) error {
 }
 
 // decoded is getDecoded for a reader that only counts.
-func decoded(ctx context.Context, conn *grpc.ClientConn, ticket any) (tally, error) {
-	return getDecoded(ctx, conn, ticket, nil)
+func (bed *scanBed) decoded(ctx context.Context, _ *grpc.ClientConn, ticket any) (tally, error) {
+	return getDecoded(ctx, bed.reader, ticket, nil)
 }
 
 // describe tells of a dataset in a note.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +26,18 @@ type rogue struct {
 	afl.BaseFlightServer
 	rng      *rand.Rand
 	messages [][2][]byte // header and body: schema, dictionary, batches
+}
+
+// lockedSource lets the calls that a server serves at the same time draw from one seed.
+type lockedSource struct {
+	mu  sync.Mutex
+	pcg *rand.PCG
+}
+
+func (s *lockedSource) Uint64() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pcg.Uint64()
 }
 
 // bend changes some bytes, or none.
@@ -148,7 +161,7 @@ func serveRogue(t *testing.T, rng *rand.Rand) *Client {
 func TestClientOutlivesHostileServers(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	c := serveRogue(t, rand.New(rand.NewPCG(seed, 0)))
+	c := serveRogue(t, rand.New(&lockedSource{pcg: rand.NewPCG(seed, 0)}))
 	ctx := t.Context()
 	live := buf.Live()
 	schema := arrow.NewSchema([]arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int64}}, nil)

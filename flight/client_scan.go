@@ -33,6 +33,7 @@ type Scanner struct {
 	info   SchemaInfo
 	place  place
 	rows   int64 // given so far
+	bytes  int64 // of the messages that batches came in
 
 	stream *scanStream // nil between two attempts
 	outage outage
@@ -64,6 +65,9 @@ func (s *Scanner) Batch() arrow.RecordBatch { return s.batch }
 
 // Info tells where the batch's rows come from.
 func (s *Scanner) Info() BatchInfo { return s.tells }
+
+// Bytes is how many bytes the batches given so far took on the wire, messages as a whole.
+func (s *Scanner) Bytes() int64 { return s.bytes }
 
 // Position is where another scan goes on behind the batches given so far: its From. Buckets of which nothing came yet
 // stand where this scan began.
@@ -159,6 +163,7 @@ func (s *Scanner) receive() error {
 	s.outage.over()
 	s.batch, s.tells = batch, info
 	s.rows += batch.NumRows()
+	s.bytes += int64(s.stream.in.Size)
 	s.place.pass(info)
 	return nil
 }

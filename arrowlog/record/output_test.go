@@ -154,6 +154,23 @@ func TestOutputRefuses(t *testing.T) {
 	}
 }
 
+// TestOutputCounts: a batch without columns may stand for any number of rows.
+func TestOutputCounts(t *testing.T) {
+	s := arrow.NewSchema(nil, nil)
+	const many = 1 << 40
+	msgs := streamOf(t, s, []arrow.RecordBatch{array.NewRecordBatch(s, nil, many)})
+	o, err := NewOutput(msgs[0].meta, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	got, err := take(o, msgs[1])
+	if err != nil || got.NumRows() != many || got.NumCols() != 0 {
+		t.Fatal(got, err)
+	}
+	got.Release()
+}
+
 // touch reads every value, as a program would.
 func touch(a arrow.Array) {
 	for i := range a.Len() {
