@@ -209,28 +209,30 @@ func narrowFloats[T float32 | float64](sel selection, values []T, k floatKernel)
 func floatWord[T float32 | float64](v *[64]T, o op, c float64) (word uint64) {
 	switch o {
 	case opEqual:
-		for i := range v {
-			word |= bit(float64(v[i]) == c) << i
+		for i := 0; i < 64; i += 4 {
+			word |= pack(float64(v[i]) == c, float64(v[i+1]) == c, float64(v[i+2]) == c, float64(v[i+3]) == c) << i
 		}
 	case opLess:
-		for i := range v {
-			word |= bit(float64(v[i]) < c) << i
+		for i := 0; i < 64; i += 4 {
+			word |= pack(float64(v[i]) < c, float64(v[i+1]) < c, float64(v[i+2]) < c, float64(v[i+3]) < c) << i
 		}
 	case opLessEqual:
-		for i := range v {
-			word |= bit(float64(v[i]) <= c) << i
+		for i := 0; i < 64; i += 4 {
+			word |= pack(float64(v[i]) <= c, float64(v[i+1]) <= c, float64(v[i+2]) <= c, float64(v[i+3]) <= c) << i
 		}
 	case opGreater:
-		for i := range v {
-			word |= bit(float64(v[i]) > c) << i
+		for i := 0; i < 64; i += 4 {
+			word |= pack(float64(v[i]) > c, float64(v[i+1]) > c, float64(v[i+2]) > c, float64(v[i+3]) > c) << i
 		}
 	default:
-		for i := range v {
-			word |= bit(float64(v[i]) >= c) << i
+		for i := 0; i < 64; i += 4 {
+			word |= pack(float64(v[i]) >= c, float64(v[i+1]) >= c, float64(v[i+2]) >= c, float64(v[i+3]) >= c) << i
 		}
 	}
 	return word
 }
+
+func pack(a, b, c, d bool) uint64 { return bit(a) | bit(b)<<1 | bit(c)<<2 | bit(d)<<3 }
 
 // boolKernel takes true, false or both.
 type boolKernel struct{ takesFalse, takesTrue bool }
@@ -338,12 +340,19 @@ func narrowIntegers[T unsigned](sel selection, values []T, s *integerSet) {
 		sel.each(func(row int) bool { return s.has(uint64(values[row])) != s.flip })
 		return
 	}
-	low := T(s.low)
-	sel.words(-bit(s.flip), len(values), func(row int) uint64 {
-		d := uint64(values[row] - low)
-		near := min(d, s.span)
-		return bit(d == near) & (s.near[near/64] >> (near % 64))
-	})
+	low, span, flip := T(s.low), T(s.span), -bit(s.flip)
+	for w := range sel {
+		if sel[w] == 0 {
+			continue
+		}
+		var word uint64
+		for i, v := range values[w*64 : min(w*64+64, len(values))] {
+			if d := v - low; d <= span {
+				word |= s.near[d/64] >> (d % 64) & 1 << i
+			}
+		}
+		sel[w] &= word ^ flip
+	}
 }
 
 // floatSet holds many doubles. A NaN is in none.

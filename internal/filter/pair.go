@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/big"
+	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -93,8 +94,8 @@ func (s pairStep) comparer(left, right arrow.Array) func(i, j int) (cmp int, ord
 }
 
 func boolAt(values arrow.Array) func(row int) bool {
-	bits, offset := bitmap(values), values.Data().Offset()
-	return func(row int) bool { return bits[(offset+row)/8]>>((offset+row)%8)&1 == 1 }
+	all, offset := bitmap(values), values.Data().Offset()
+	return func(row int) bool { return all[(offset+row)/8]>>((offset+row)%8)&1 == 1 }
 }
 
 func compareFloats(a, b float64) (int, bool) {
@@ -111,17 +112,42 @@ func compareFloats(a, b float64) (int, bool) {
 // fit, it is beyond the other side, to the side of its sign.
 func compareExact(left func(int) wide, l layout, right func(int) wide, r layout) func(i, j int) (int, bool) {
 	leftTimes, rightTimes := commonUnit(l, r)
+	leftShort, ok := leftTimes.short()
+	rightShort, ok2 := rightTimes.short()
+	short := ok && ok2
 	return func(i, j int) (int, bool) {
-		a, fits := left(i).times(leftTimes)
-		if !fits {
-			return left(i).sign(), true
+		x, y := left(i), right(j)
+		xShort, ok := x.short()
+		yShort, ok2 := y.short()
+		if short && ok && ok2 {
+			return compareProducts(xShort, leftShort, yShort, rightShort), true
 		}
-		b, fits := right(j).times(rightTimes)
+		a, fits := x.times(leftTimes)
 		if !fits {
-			return -right(j).sign(), true
+			return x.sign(), true
+		}
+		b, fits := y.times(rightTimes)
+		if !fits {
+			return -y.sign(), true
 		}
 		return a.cmp(b), true
 	}
+}
+
+// compareProducts compares a*b with c*d.
+func compareProducts(a, b, c, d int64) int {
+	high, low := product(a, b)
+	high2, low2 := product(c, d)
+	if high != high2 {
+		return compare(high, high2)
+	}
+	return compare(low, low2)
+}
+
+// product multiplies to 128 bits in two's complement.
+func product(a, b int64) (high int64, low uint64) {
+	h, l := bits.Mul64(uint64(a), uint64(b))
+	return int64(h) - a>>63&b - b>>63&a, l
 }
 
 // commonUnit gives what to multiply two columns with, so that both count the same.
@@ -138,8 +164,12 @@ func commonUnit(l, r layout) (left, right wide) {
 func compareFloat(float func(int) float64, exact func(int) wide, l layout) func(i, j int) (int, bool) {
 	const apart = 1e-12 // far above the error of wide.float and the power of ten, relative to the larger one
 	unit := math.Pow10(l.scale)
+	plain := l.scale == 0
 	return func(i, j int) (int, bool) {
 		f, w := float(i), exact(j)
+		if n, ok := w.short(); ok && plain && math.Abs(f) < 1<<63 {
+			return compareInteger(f, n), true
+		}
 		near := w.float() / unit
 		switch {
 		case math.IsNaN(f):
@@ -150,19 +180,17 @@ func compareFloat(float func(int) float64, exact func(int) wide, l layout) func(
 			return -1, true
 		case math.Abs(f-near) > apart*max(math.Abs(f), math.Abs(near)):
 			return compareFloats(f, near)
-		case l.scale == 0 && math.Abs(f) < 1<<63:
-			return compareInteger(f, w), true
 		}
 		return numberOf(f).cmp(l.number(w.big())), true
 	}
 }
 
 // compareInteger compares a float below 2^63 with an integer.
-func compareInteger(f float64, w wide) int {
-	whole := math.Trunc(f)
-	if c := wideOf(int64(whole)).cmp(w); c != 0 {
-		return c
+func compareInteger(f float64, n int64) int {
+	whole := int64(f) // without what is behind the point
+	if whole != n {
+		return compare(whole, n)
 	}
-	c, _ := compareFloats(f, whole)
+	c, _ := compareFloats(f, float64(whole))
 	return c
 }

@@ -125,6 +125,12 @@ func (w wide) times(m wide) (product wide, fits bool) {
 	return product, true
 }
 
+// short gives the number if it fits 64 bits.
+func (w wide) short() (int64, bool) {
+	sign := uint64(int64(w[0]) >> 63)
+	return int64(w[0]), w[1] == sign && w[2] == sign && w[3] == sign
+}
+
 // float gives the number with an error of a few units in the last place.
 func (w wide) float() float64 {
 	abs := w
