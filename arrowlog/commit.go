@@ -106,6 +106,7 @@ type group struct {
 	schema  *quiver.Schema
 	layout  *record.Layout
 	codec   *record.Compression // nil: merged batches stay as they are
+	summary *record.Summary
 }
 
 func (g *group) release() { release(g.batches) }
@@ -152,7 +153,7 @@ func (l *Log) take() (g *group, roll bool) {
 	defer l.mu.Unlock()
 	first := l.queue[0]
 	g = &group{from: first.from, epoch: l.epoch, high: l.high, schema: first.table, layout: first.layout,
-		codec: l.config.Compression}
+		codec: l.config.Compression, summary: l.summary}
 	limit := int64(l.disk.options.GroupBytes)
 	t := l.tail
 	switch {
@@ -224,7 +225,7 @@ func (l *Log) merge(g *group) error {
 			return nil
 		}
 		l.disk.metrics.merged.Add(float64(len(run)))
-		b, err := mergeRun(g, run)
+		b, err := record.MergeStored(g.layout, run, g.codec, g.summary)
 		release(run)
 		if err == nil {
 			g.batches = append(g.batches, b)
@@ -248,16 +249,6 @@ func (l *Log) merge(g *group) error {
 		}
 	}
 	return flush()
-}
-
-// mergeRun makes one batch of several, in the compression that the table asks for.
-func mergeRun(g *group, run []*record.Batch) (*record.Batch, error) {
-	b, err := record.Merge(g.layout, run)
-	if err != nil || g.codec == nil {
-		return b, err
-	}
-	defer b.Release()
-	return b.Recompress(*g.codec)
 }
 
 // stamp fills in what only the leader knows, in order.

@@ -46,9 +46,10 @@ type Log struct {
 	mu       sync.Mutex
 	config   LogConfig
 	layout   *record.Layout
-	segments []*segment // by base; the slice is replaced, never changed
-	entries  []entry    // of the last segment, while it is written to
-	open     bool       // the last segment is written to
+	summary  *record.Summary // which columns have statistics
+	segments []*segment      // by base; the slice is replaced, never changed
+	entries  []entry         // of the last segment, while it is written to
+	open     bool            // the last segment is written to
 	start    quiver.Offset
 	recovery quiver.Offset
 	high     quiver.Offset
@@ -118,7 +119,7 @@ func (l *Log) Configure(c LogConfig) error {
 	if l.config.Schema != nil && c.Schema.ID() < l.config.Schema.ID() {
 		return nil // somebody was slow; a log's schema never goes back
 	}
-	l.config, l.layout = c, layout
+	l.config, l.layout, l.summary = c, layout, record.NewSummary(c.Statistics)
 	if l.fold != nil {
 		l.fold.expiry = c.expiry()
 	}

@@ -93,7 +93,7 @@ func (l *Log) repeatLocked(o *Origin, v writerView) (Staged, bool, error) {
 // Errors, all of them before anything changed: LEADER_NOT_AVAILABLE, DISK_FULL, EXPECTED_OFFSET_MISMATCH, and those of
 // Seen, which is asked again.
 func (l *Log) Stage(batches []*record.Batch, o Origin) (Staged, error) {
-	u, err := newUnit(batches, &o)
+	u, err := newUnit(batches, &o, locked(l, func() *record.Summary { return l.summary }))
 	if err != nil {
 		release(batches)
 		return Staged{}, err
@@ -117,8 +117,8 @@ func release(batches []*record.Batch) {
 	}
 }
 
-// newUnit makes the unit of a put and writes its origin into the batches.
-func newUnit(batches []*record.Batch, o *Origin) (*unit, error) {
+// newUnit makes the unit of a put, and writes its origin and their statistics into the batches.
+func newUnit(batches []*record.Batch, o *Origin, summary *record.Summary) (*unit, error) {
 	if len(batches) == 0 {
 		return nil, errors.New("arrowlog: stage of nothing")
 	}
@@ -132,6 +132,7 @@ func newUnit(batches []*record.Batch, o *Origin) (*unit, error) {
 			u.writer = o.Writer
 			b.SetProducers([]record.Producer{{Writer: o.Writer, Epoch: o.WriterEpoch, Sequence: o.Sequence, Rows: int64(b.Rows())}})
 		}
+		b.Summarize(summary)
 		rows += int64(b.Rows())
 		u.size += b.Size()
 	}

@@ -113,6 +113,8 @@ type LogConfig struct {
 	WriterExpiry time.Duration
 	// Compression is what merged batches are compressed with; nil: as the batches that are merged.
 	Compression *record.Compression
+	// Statistics are the columns that have statistics in the batch header; nil: all of them, empty: none.
+	Statistics []quiver.ColumnID
 }
 
 func (c LogConfig) withDefaults() LogConfig {

@@ -113,6 +113,7 @@ func logConfig(meta *quiver.Table) arrowlog.LogConfig {
 		SegmentBytes: o.SegmentBytes,
 		SegmentAge:   o.SegmentAge,
 		WriterExpiry: o.WriterExpiry,
+		Statistics:   meta.StatisticsColumns(),
 	}
 	if codec, err := record.ParseCompression(o.Compression); err == nil { // else "as-sent"
 		c.Compression = &codec

@@ -46,6 +46,8 @@ type Batch struct {
 
 	owners    []*buf.Buf // what keeps the parts alive; one reference each
 	producers []Producer // empty: all rows come from one anonymous producer
+	summary   *Summary   // what statistics were asked for; nil: none yet
+	stats     []byte     // as they are stored; empty: none
 	sealed    seal
 
 	refs atomic.Int32

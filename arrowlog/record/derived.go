@@ -61,7 +61,8 @@ func (l *Layout) Pick(cols []int) *Layout {
 
 // layoutOf makes a layout of finished slots, all of them stored.
 func layoutOf(s *arrow.Schema, id quiver.SchemaID, slots []slot) *Layout {
-	l := &Layout{schema: s, id: id, slots: slots, places: make([]place, len(slots)+1), stored: true}
+	l := &Layout{schema: s, id: id, slots: slots, places: make([]place, len(slots)+1), stored: true,
+		columns: findColumnIDs(s, len(slots))}
 	for i := range slots {
 		l.places[i+1] = l.places[i]
 		slots[i].count(&l.places[i+1])

@@ -278,6 +278,7 @@ func (b *Batch) share(rows []int32, codec Compression) (*Batch, error) {
 		return out, err
 	}
 	defer out.Release()
+	out.Summarize(b.summary)
 	return out.deflate(codec), nil
 }
 

@@ -84,13 +84,14 @@ func (b *Batch) deflate(codec Compression) *Batch {
 	data = append(data, zeros[:padding(int64(len(data)))]...)
 	out := newBatch(b.layout, b.rows, b.nodes, spans, codec, []*buf.Buf{body})
 	out.setParts([][]byte{data})
-	out.producers = b.producers
+	out.producers, out.stats, out.summary = b.producers, b.stats, b.summary
 	out.sealed.stamp = b.sealed.stamp
 	return out
 }
 
 // Recompress is the batch with its buffers compressed by the codec, or not at all (None), in memory of its own: itself,
-// with one more reference, if they are so already. Header and producers are kept.
+// with one more reference, if they are so already. Header, producers and statistics
+// are kept.
 func (b *Batch) Recompress(codec Compression) (*Batch, error) {
 	if b.codec == codec {
 		return b.Retain(), nil
@@ -126,7 +127,7 @@ func (b *Batch) inflate() (*Batch, error) {
 		size += n + padding(n)
 	}
 	out := newBatch(b.layout, b.rows, b.nodes, spans, None, nil)
-	out.views, out.producers = b.views, b.producers
+	out.views, out.producers, out.stats, out.summary = b.views, b.producers, b.stats, b.summary
 	if size == 0 {
 		out.setParts(nil)
 		return out, nil

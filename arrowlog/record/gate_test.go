@@ -68,7 +68,7 @@ func staged(body []byte) *buf.Buf {
 func pass(l *Layout, m rawMessage, lim Limits, dictionaries map[int64]arrow.Array) (*Batch, error) {
 	body := staged(m.body)
 	defer body.Release()
-	return verifyInput(l, m.meta, body, lim, dictionaries)
+	return verifyInput(l, m.meta, body, lim, dictionaries, nil)
 }
 
 func mustLayout(t testing.TB, s *arrow.Schema) *Layout {

@@ -182,6 +182,7 @@ const (
 	keyHeader    = "quiver.batch"
 	keyColumns   = "quiver.columns"
 	keyProducers = "quiver.producers"
+	keyStats     = "quiver.stats"
 )
 
 // Stamp fills in what only the leader knows, in place, and returns the header's checksum, which the next batch names

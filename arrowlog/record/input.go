@@ -23,6 +23,8 @@ type Input struct {
 	raw    bool // the client's batches are the table's as they come
 	shape  *reshaper
 
+	summary *Summary
+
 	dictionaries map[int64]*dictionary
 	arrays       map[int64]arrow.Array // the dictionaries' values, for the gate
 	held         int64                 // bytes of all dictionaries
@@ -80,6 +82,10 @@ func checkDictionaries(slots []slot, known map[int64]*slot) error {
 	return nil
 }
 
+// Summarize has compressed batches that pass as they are get statistics: that is where their bytes are plain. Others
+// get them when they are stored, see Batch.Summarize; those of compressed batches that do not pass as they are have none.
+func (in *Input) Summarize(s *Summary) { in.summary = s }
+
 // Held is how many bytes the stream's dictionaries take until the next one comes, or Close.
 func (in *Input) Held() int64 { return in.held }
 
@@ -96,9 +102,9 @@ func (in *Input) Close() {
 // SCHEMA_MISMATCH, and names the column.
 func (in *Input) Batch(meta []byte, body *buf.Buf) (*Batch, error) {
 	if in.raw {
-		return Verify(in.layout, meta, body, in.limits)
+		return verifyInput(in.layout, meta, body, in.limits, nil, in.summary)
 	}
-	sent, err := verifyInput(in.client, meta, body, in.limits, in.arrays)
+	sent, err := verifyInput(in.client, meta, body, in.limits, in.arrays, nil)
 	if err != nil {
 		return nil, err
 	}

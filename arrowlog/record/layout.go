@@ -3,6 +3,7 @@ package record
 import (
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -71,6 +72,8 @@ type Layout struct {
 	places  []place // of each column, and one behind the last
 	stored  bool    // has only layouts that are stored: no dictionary, view, list view or run-end encoded array
 	derived derivedLayouts
+
+	columns func() []quiver.ColumnID // see columnIDs
 }
 
 // NewLayout is the layout of a table's stored batches.
@@ -95,7 +98,7 @@ func newLayout(s *arrow.Schema, id quiver.SchemaID, ids []int64) (*Layout, error
 	if n := s.NumFields(); n > maxColumns {
 		return nil, quiver.Errorf(quiver.SchemaMismatch, "%d columns, at most %d are taken", n, maxColumns)
 	}
-	l := &Layout{schema: s, id: id, stored: true}
+	l := &Layout{schema: s, id: id, stored: true, columns: findColumnIDs(s, s.NumFields())}
 	b := layoutBuilder{layout: l, ids: ids}
 	l.slots = make([]slot, s.NumFields())
 	l.places = make([]place, s.NumFields()+1)
@@ -118,6 +121,24 @@ func (l *Layout) ID() quiver.SchemaID { return l.id }
 
 // NumColumns is the number of top-level columns.
 func (l *Layout) NumColumns() int { return len(l.slots) }
+
+// columnIDs are the ids of the top-level columns; 0 for one that has none. They are looked up once.
+func (l *Layout) columnIDs() []quiver.ColumnID { return l.columns() }
+
+func findColumnIDs(s *arrow.Schema, columns int) func() []quiver.ColumnID {
+	return sync.OnceValue(func() []quiver.ColumnID {
+		ids := make([]quiver.ColumnID, columns)
+		if s == nil {
+			return ids
+		}
+		for i, f := range s.Fields() {
+			if id, ok := quiver.FieldID(f); ok {
+				ids[i] = id
+			}
+		}
+		return ids
+	})
+}
 
 // numNodes is the number of arrays a message has, depth first.
 func (l *Layout) numNodes() int { return l.places[len(l.slots)].node }

@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/internal/buf"
@@ -20,6 +21,7 @@ type Meta struct {
 	buffers   []span
 	columns   []uint32 // checksum of each column's region
 	producers []byte   // as stored; empty: one anonymous producer
+	stats     []byte   // as stored; empty: none
 }
 
 // PeekPrefix reads the 8 bytes that every message starts with: metaLen is the length of prefix and metadata together,
@@ -116,6 +118,9 @@ func (m *Meta) vectors(msg *message) error {
 	}
 	if from, until, ok := msg.value(keyProducers); ok {
 		m.producers = msg.fb.b[from:until]
+	}
+	if from, until, ok := msg.value(keyStats); ok {
+		m.stats = msg.fb.b[from:until]
 	}
 	return nil
 }
@@ -217,12 +222,16 @@ func Load(l *Layout, m *Meta, body *buf.Buf) (*Batch, error) {
 	b := newBatch(l, m.Rows, m.nodes, m.buffers, m.Codec, []*buf.Buf{body.Retain()})
 	b.setParts([][]byte{data})
 	b.producers = producers
+	b.stats, b.summary = slices.Clone(m.stats), storedSummary
 	b.sealed = seal{columns: m.columns, meta: append([]byte(nil), m.raw...), header: m.header, stamp: m.Header}
 	for i, crc := range m.columns {
 		b.sealed.body = combine(b.sealed.body, crc, m.region(l, i).Len())
 	}
 	return b, nil
 }
+
+// storedSummary is that of batches which are stored: they keep what they have.
+var storedSummary = new(Summary)
 
 // storedProducers are the producers as a batch keeps them: none for one anonymous producer.
 func (m *Meta) storedProducers() ([]Producer, error) {

@@ -147,15 +147,21 @@ func putCustom(dst []byte, at int, pairs []pair, values []int) {
 	}
 }
 
-// customPairs are the keys of the batch's custom metadata.
-func (b *Batch) customPairs(into *[3]pair, producers []byte) []pair {
+// maxPairs is how many keys a batch's custom metadata has at most.
+const maxPairs = 4
+
+// customPairs are the keys of the batch's custom metadata: those that are always there first.
+func (b *Batch) customPairs(into *[maxPairs]pair, producers []byte) []pair {
 	into[0] = pair{keyHeader, headerDigits}
 	into[1] = pair{keyColumns, 8 * b.layout.NumColumns()}
-	into[2] = pair{keyProducers, len(producers)}
-	if len(producers) == 0 {
-		return into[:2]
+	n := 2
+	for _, p := range []pair{{keyProducers, len(producers)}, {keyStats, len(b.stats)}} {
+		if p.value > 0 {
+			into[n] = p
+			n++
+		}
 	}
-	return into[:3]
+	return into[:n]
 }
 
 // roundUp rounds n up to a multiple of 64.
@@ -163,7 +169,7 @@ func roundUp(n int) int { return (n + bodyAlign - 1) &^ (bodyAlign - 1) }
 
 // metadataSize is the size of prefix and metadata.
 func (b *Batch) metadataSize() int {
-	var pairs [3]pair
+	var pairs [maxPairs]pair
 	custom := customSize(b.customPairs(&pairs, encodeProducers(b.producers)))
 	return roundUp(prefixSize + batchMessageSize(len(b.nodes), len(b.buffers)) + custom)
 }
@@ -171,8 +177,8 @@ func (b *Batch) metadataSize() int {
 // encodeMetadata writes prefix and metadata as they are stored, with a header of zeros, and returns where the
 // header's text starts.
 func (b *Batch) encodeMetadata() (meta []byte, header int) {
-	var pairsMemory [3]pair
-	var values [3]int
+	var pairsMemory [maxPairs]pair
+	var values [maxPairs]int
 	producers := encodeProducers(b.producers)
 	pairs := b.customPairs(&pairsMemory, producers)
 	message := batchMessageSize(len(b.nodes), len(b.buffers))
@@ -187,7 +193,13 @@ func (b *Batch) encodeMetadata() (meta []byte, header int) {
 		fb[values[0]+i] = '0'
 	}
 	hexColumns(fb[values[1]:], b.sealed.columns)
-	copy(fb[values[2]:], producers) // none: the place is 0, and nothing is copied
+	for i, p := range pairs[2:] {
+		if p.key == keyProducers {
+			copy(fb[values[2+i]:], producers)
+		} else {
+			copy(fb[values[2+i]:], b.stats)
+		}
+	}
 	return meta, prefixSize + values[0]
 }
 

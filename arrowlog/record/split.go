@@ -134,6 +134,9 @@ func (c *cutter) cut(p *plan, from, until int, codec Compression) *Batch {
 	if codec == None {
 		return piece
 	}
+	if c.b.summary != storedSummary {
+		piece.Summarize(c.b.summary)
+	}
 	defer piece.Release()
 	return piece.deflate(codec)
 }

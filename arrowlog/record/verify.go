@@ -21,12 +21,13 @@ import (
 //
 // The error is MALFORMED_BATCH, BATCH_TOO_LARGE, or SCHEMA_MISMATCH for a null in a required column, which it names.
 func Verify(l *Layout, meta []byte, body *buf.Buf, lim Limits) (*Batch, error) {
-	return verifyInput(l, meta, body, lim, nil)
+	return verifyInput(l, meta, body, lim, nil, nil)
 }
 
-// verifyInput is Verify for any layout. Indices are checked against the dictionaries known so far, by their numbers.
-func verifyInput(l *Layout, meta []byte, body *buf.Buf, lim Limits, dictionaries map[int64]arrow.Array) (*Batch, error) {
-	g := gate{layout: l, lim: lim.withDefaults(), dictionaries: dictionaries}
+// verifyInput is Verify for any layout. Indices are checked against the dictionaries known so far, by their numbers. A
+// batch whose body is compressed gets the statistics of the summary, if there is one: its bytes are plain only here.
+func verifyInput(l *Layout, meta []byte, body *buf.Buf, lim Limits, dictionaries map[int64]arrow.Array, s *Summary) (*Batch, error) {
+	g := gate{layout: l, lim: lim.withDefaults(), dictionaries: dictionaries, summary: s}
 	var err error
 	if g.msg, err = parseMessage(meta); err != nil {
 		return nil, malformed("%v", err)
@@ -92,6 +93,7 @@ type gate struct {
 	layout       *Layout
 	lim          Limits
 	dictionaries map[int64]arrow.Array
+	summary      *Summary // nil: no statistics are asked for
 
 	msg     message
 	nodes   []node
@@ -152,12 +154,26 @@ func (g *gate) batch(body *buf.Buf) (*Batch, error) {
 	if err := g.lengths(content); err != nil {
 		return nil, err
 	}
+	var z *summarizer
+	if g.summary != nil && g.msg.codec != None && g.msg.rows >= statsRows && g.layout.stored {
+		z = newSummarizer(g.summary, g.layout, int(g.msg.rows))
+	}
 	for i := range g.layout.slots {
+		n := g.node
 		if err := g.column(&g.layout.slots[i]); err != nil {
 			return nil, err
 		}
+		if z != nil && z.wants(i) {
+			v := values{length: int(g.nodes[n].length), nulls: int(g.nodes[n].nulls)}
+			copy(v.buffers[:], g.contents[:g.layout.slots[i].numBuffers()])
+			z.column(i, &v)
+		}
 	}
-	return g.taken(body), nil
+	b := g.taken(body)
+	if z != nil {
+		b.stats, b.summary = z.text(), g.summary
+	}
+	return b, nil
 }
 
 // vectors reads nodes, buffers and counts, and checks that they are as many as the layout has, and where they lie.

@@ -163,6 +163,7 @@ func (r *receiver) openTable() error {
 	if err != nil {
 		return r.about(err)
 	}
+	r.input.Summarize(record.NewSummary(r.table.StatisticsColumns()))
 	if r.table.Partitioned() || len(r.table.BucketKey) > 0 && r.table.Buckets > 1 {
 		if r.divider, err = record.NewDivider(r.table, layout); err != nil {
 			return err
