@@ -5,8 +5,13 @@
 // are: into a segment (Stored), out of it (Load, LoadColumns), to a reader (Served, Project). Only what has to become
 // another body is made anew: merged small batches, pieces of large ones, columns whose type or layout differs.
 //
-//	a put:   client -> Verify | Input.Batch -> Merge | Split -> SetProducers, Seal -> Stamp -> Stored -> segment
-//	a get:   segment -> ParseHeader -> Load | LoadColumns -> Slice | Merge -> Project | Arrange -> Served -> reader
+//	a put:   client -> Verify | Input.Batch -> Divide -> Split -> Convert -> SetProducers, Summarize, Seal
+//	         -> MergeStored -> Stamp -> Stored -> segment
+//	a get:   segment -> ParseHeader, Stats -> Load | LoadColumns -> Convert -> Select -> Slice | Merge
+//	         -> Project | Arrange -> Served -> reader
+//
+// Divide, Select and Convert are steps that most batches do not need: rows that all belong to one bucket, rows that are
+// all wanted and rows that have the schema already stay where they are.
 //
 // # Laws
 //
@@ -91,6 +96,29 @@
 //
 // "quiver.producers" says whose rows these are: base64url of (writer, writer epoch, sequence, rows), each a zigzag
 // varint of its difference from the one before. It is absent where all rows are of one producer without identity.
+//
+// "quiver.stats" has what is known of the values in top-level columns, to skip the batch by: base64url of an entry for
+// each column, one behind the other. It is absent from batches of few rows, from those whose bytes were plain at no
+// time, and where the table does not want it; a column without an entry may hold anything.
+//
+//	column id    zigzag varint, less that of the entry before (the first one: less 0)
+//	flags        byte: 1 = there is a lower bound, 2 = there is an upper bound, 4 = there are NaNs among the values;
+//	             others are zero
+//	nulls        varint: rows that are null
+//	lower bound  length, a byte, and as many bytes; if flagged
+//	upper bound  the same; if flagged
+//
+// Bounds are of the values that are neither null nor NaN; where there are none of those, and of lists, structs, maps and
+// intervals, there are no bounds. They are, by type,
+//
+//	integers, decimals, dates, times,    little endian, without the highest bytes that only repeat the sign (of
+//	timestamps, durations                unsigned ones: that are zero), of which there is one at least
+//	floats                               little endian, -0 below 0
+//	bool                                 0 or 1
+//	text, binary, fixed-size binary      the value if it has at most 16 bytes; else the lower bound is what it begins
+//	                                     with, of text without part of a character, and the upper one the same with
+//	                                     its last byte or character one higher; without those that are the highest,
+//	                                     and if all are, there is none
 //
 // # The body
 //

@@ -130,13 +130,15 @@ func (v *versions) widened(dt arrow.DataType) arrow.DataType {
 		arrow.INT32: {p.Int64, p.Float64}, arrow.UINT8: {p.Int16, p.Uint32, p.Int64, p.Float64},
 		arrow.UINT16: {p.Int32, p.Uint64}, arrow.UINT32: {p.Int64, p.Uint64}, arrow.FLOAT32: {p.Float64},
 		arrow.STRING: {arrow.BinaryTypes.LargeString}, arrow.LARGE_STRING: {arrow.BinaryTypes.String},
-		arrow.BINARY:     {arrow.BinaryTypes.LargeBinary},
-		arrow.DECIMAL128: {&arrow.Decimal256Type{Precision: 50, Scale: 4}},
+		arrow.BINARY: {arrow.BinaryTypes.LargeBinary},
 	}[dt.ID()]
 	if t, ok := dt.(*arrow.TimestampType); ok {
 		for u := arrow.Second; u <= arrow.Nanosecond; u++ {
 			wider = append(wider, &arrow.TimestampType{Unit: u, TimeZone: t.TimeZone})
 		}
+	}
+	if t, ok := dt.(*arrow.Decimal128Type); ok {
+		wider = append(wider, &arrow.Decimal256Type{Precision: 50, Scale: t.Scale})
 	}
 	if len(wider) == 0 || v.r.IntN(2) == 0 {
 		return dt
