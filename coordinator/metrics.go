@@ -34,6 +34,14 @@ func newMetrics(r prometheus.Registerer, c *Coordinator) *metrics {
 	gauge("quiver_databases", "Databases that there are.", func(s *State) int { return len(s.databases) })
 	gauge("quiver_tables", "Tables that there are, dropped ones aside.", func(s *State) int { return len(s.tables) })
 	gauge("quiver_buckets", "Buckets of all tables and partitions.", func(s *State) int { return len(s.assignments) })
+	gauge("quiver_partitions", "Partitions of the tables that have some.", func(s *State) (n int) {
+		for _, t := range s.tables {
+			n += len(t.Partitions)
+		}
+		return n
+	})
+	gauge("quiver_cursors", "Named cursors.", func(s *State) int { return len(s.cursors) })
+	gauge("quiver_dropped_partitions", "Dropped partitions whose data is not known to be deleted yet.", func(s *State) int { return len(s.droppedPartitions) })
 	gauge("quiver_writers", "Writers that are remembered.", func(s *State) int { return len(s.writers) })
 	gauge("quiver_dropped_tables", "Dropped tables whose data is not known to be deleted yet.", func(s *State) int { return len(s.dropped) })
 	latency := prometheus.ExponentialBuckets(50e-6, 2, 18) // 50 us to 6.5 s

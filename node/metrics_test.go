@@ -80,9 +80,12 @@ func work(t testing.TB, r *running) {
 	}
 	must(r.get(ctx, `{"table":"events"}`))
 	must(r.get(ctx, `{"table":"events","follow":true,"limit":40}`))
+	must(r.get(ctx, `{"table":"events","filter":"n < 10"}`))
 	if _, err := r.get(ctx, `{"table":"nothing"}`); err == nil {
 		t.Fatal("a table that is not there was read")
 	}
+	must(r.action(ctx, "table.create", `{"table":"days","partition_by":["n"],"buckets":2,"schema":[{"name":"n","type":"int64","nullable":false},{"name":"text","type":"string"}]}`))
+	must(r.put(ctx, map[string]any{"put": "days"}, rows(0, 3)))
 	must(r.action(ctx, "log.delete-before", `{"table":"events","offsets":{"0":15}}`))
 }
 
@@ -95,63 +98,68 @@ func TestMetricsCountAKnownWorkload(t *testing.T) {
 		labels []string
 		value  float64
 	}{
-		{"quiver_calls_total", []string{"call=DoPut"}, 6},
-		{"quiver_calls_total", []string{"call=DoGet"}, 3},
-		{"quiver_calls_total", []string{"call=DoAction"}, 2},
+		{"quiver_calls_total", []string{"call=DoPut"}, 7},
+		{"quiver_calls_total", []string{"call=DoGet"}, 4},
+		{"quiver_calls_total", []string{"call=DoAction"}, 3},
 		{"quiver_errors_total", []string{"call=DoPut", "reason=EXPECTED_OFFSET_MISMATCH"}, 1},
 		{"quiver_errors_total", []string{"call=DoGet", "reason=TABLE_NOT_FOUND"}, 1},
 		{"quiver_action_seconds", []string{"action=writer.init"}, 1},
 		{"quiver_panics_total", nil, 0},
 
-		{"quiver_put_streams_total", nil, 6},
+		{"quiver_put_streams_total", nil, 7},
 		{"quiver_put_streams_open", nil, 0},
-		{"quiver_put_messages_total", nil, 6},
-		{"quiver_put_batches_total", nil, 5},
-		{"quiver_put_rows_total", nil, 50},
+		{"quiver_put_messages_total", nil, 7},
+		{"quiver_put_batches_total", nil, 6},
+		{"quiver_put_rows_total", nil, 53},
 		{"quiver_put_duplicate_batches_total", nil, 1},
 		{"quiver_put_tables_created_total", nil, 1},
-		{"quiver_put_gate_seconds", nil, 6},
-		{"quiver_put_durable_seconds", nil, 5},
+		{"quiver_put_gate_seconds", nil, 7},
+		{"quiver_put_durable_seconds", nil, 6},
 		{"quiver_put_memory_bytes", nil, 0},
 		{"quiver_put_memory_waits_total", nil, 0},
 		{"quiver_put_memory_limit_bytes", nil, DefaultPutMemory},
 
-		{"quiver_log_group_units", nil, 4},
-		{"quiver_log_group_bytes", nil, 4},
-		{"quiver_log_write_seconds", nil, 4},
-		{"quiver_log_sync_seconds", nil, 4},
+		{"quiver_log_group_units", nil, 7},
+		{"quiver_log_group_bytes", nil, 7},
+		{"quiver_log_write_seconds", nil, 7},
+		{"quiver_log_sync_seconds", nil, 7},
 		{"quiver_log_staged_units", nil, 0},
-		{"quiver_log_appended_rows_total", nil, 40},
-		{"quiver_log_appended_batches_total", nil, 4},
+		{"quiver_log_appended_rows_total", nil, 43},
+		{"quiver_log_appended_batches_total", nil, 7},
 		{"quiver_log_merged_units_total", nil, 0},
-		{"quiver_log_rolls_total", nil, 1},
-		{"quiver_log_segments", nil, 1},
-		{"quiver_log_open_buckets", nil, 1},
-		{"quiver_log_recovery_seconds", nil, 1},
+		{"quiver_log_rolls_total", nil, 4},
+		{"quiver_log_segments", nil, 4},
+		{"quiver_log_open_buckets", nil, 4},
+		{"quiver_log_recovery_seconds", nil, 4},
 		{"quiver_log_deleted_rows_total", nil, 15},
 		{"quiver_disk_fenced", nil, 0},
-		{"quiver_tablet_leaderships_total", nil, 1},
-		{"quiver_tablet_leaders", nil, 1},
+		{"quiver_tablet_leaderships_total", nil, 4},
+		{"quiver_tablet_leaders", nil, 4},
 
-		{"quiver_get_streams_total", nil, 2},
+		{"quiver_get_streams_total", nil, 3},
 		{"quiver_get_streams_open", nil, 0},
 		{"quiver_follow_streams_open", nil, 0},
-		{"quiver_get_batches_total", nil, 2},
-		{"quiver_get_rows_total", nil, 80},
-		{"quiver_scan_batches_read_total", nil, 8},
+		{"quiver_get_batches_total", nil, 3},
+		{"quiver_get_rows_total", nil, 90},
+		{"quiver_scan_batches_read_total", nil, 12},
 		{"quiver_scan_batches_merged_total", nil, 8},
 		{"quiver_scan_batches_skipped_total", nil, 0},
 		{"quiver_follow_lag_rows", nil, 1},
 		{"quiver_follow_delay_seconds", nil, 1},
 		{"quiver_table_put_rows_total", []string{"table=default.events"}, 50},
-		{"quiver_table_get_rows_total", []string{"table=default.events"}, 80},
+		{"quiver_table_get_rows_total", []string{"table=default.events"}, 90},
 		{"quiver_table_put_rows_total", []string{"table=other"}, 0},
 
-		{"quiver_coordinator_commands_total", []string{"command=create-table", "outcome=done"}, 1},
+		{"quiver_coordinator_commands_total", []string{"command=create-table", "outcome=done"}, 2},
 		{"quiver_coordinator_commands_total", []string{"command=init-writer", "outcome=done"}, 1},
-		{"quiver_tables", nil, 1},
+		{"quiver_tables", nil, 2},
 		{"quiver_databases", nil, 1},
 		{"quiver_writers", nil, 1},
+		{"quiver_partitions", nil, 3},
+		{"quiver_cursors", nil, 0},
+		{"quiver_put_partitions_created_total", nil, 3},
+		{"quiver_put_divided_batches_total", nil, 1},
+		{"quiver_scan_rows_filtered_total", nil, 30},
 		{"quiver_node_ready", nil, 1},
 		{"quiver_node_draining", nil, 0},
 	} {
@@ -177,7 +185,7 @@ func TestMetricsOfADroppedTableGo(t *testing.T) {
 	if n := value(got, "quiver_table_put_rows_total", "table=default.events"); n != -1 {
 		t.Errorf("the dropped table still has %v rows put into it", n)
 	}
-	if n := value(got, "quiver_put_rows_total"); n != 50 {
+	if n := value(got, "quiver_put_rows_total"); n != 53 {
 		t.Errorf("rows put into all tables: %v", n)
 	}
 }

@@ -10,6 +10,7 @@ type metrics struct {
 	leaderships prometheus.Counter
 	unavailable prometheus.Counter
 	failures    prometheus.Counter
+	retained    prometheus.Counter
 }
 
 // newMetrics makes the metrics of a server and registers them; with nil they are shown to nobody.
@@ -23,6 +24,7 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 	return &metrics{
 		leaderships: counter("quiver_tablet_leaderships_total", "Leaderships of buckets that were begun: the first use of each, and one after every failure."),
 		unavailable: counter("quiver_tablet_unavailable_total", "Attempts to open a bucket that failed; its callers were told LEADER_NOT_AVAILABLE."),
+		retained:    counter("quiver_tablet_retention_failures_total", "Times a bucket could not lose the rows that retention lets go; it is tried again."),
 		failures:    counter("quiver_tablet_maintenance_failures_total", "Rounds of maintenance in which something failed; it is tried again."),
 	}
 }

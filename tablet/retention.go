@@ -85,6 +85,7 @@ func (s *Server) expired(o order, e arrowlog.Expired, now time.Time) {
 	due := int64(0)
 	switch {
 	case e.Err != nil:
+		s.metrics.retained.Inc()
 		s.options.Logger.Warn("retention could not be carried out, to be tried again", "bucket", o.expiry.Bucket.String(), "err", e.Err)
 		due = now.Add(time.Minute).UnixMilli()
 	case e.Oldest != 0 && o.meta.Options.RetentionTime > 0:

@@ -36,6 +36,8 @@ type metrics struct {
 	waits      prometheus.Counter
 	waited     prometheus.Counter
 	created    prometheus.Counter
+	partitions prometheus.Counter
+	divided    prometheus.Counter
 
 	getStreams prometheus.Counter
 	getOpen    prometheus.Gauge
@@ -82,9 +84,11 @@ func newMetrics(r prometheus.Registerer, s *Service) *metrics {
 			"Verifying a batch and bringing it into the table's schema; of batches of 64 KiB at least, and of one in 16 others.", prometheus.ExponentialBuckets(2e-6, 4, 10)),
 		durable: histogram(f, "quiver_put_durable_seconds",
 			"From a batch having come to it being durable and readable; of batches of 64 KiB at least, and of one in 16 others.", latency),
-		waits:   counter("quiver_put_memory_waits_total", "Messages that waited for memory, because the budget of puts was used up."),
-		waited:  counter("quiver_put_memory_wait_seconds_total", "How long they waited, all of them together."),
-		created: counter("quiver_put_tables_created_total", "Tables that were made by the first batch put into them."),
+		waits:      counter("quiver_put_memory_waits_total", "Messages that waited for memory, because the budget of puts was used up."),
+		waited:     counter("quiver_put_memory_wait_seconds_total", "How long they waited, all of them together."),
+		partitions: counter("quiver_put_partitions_created_total", "Partitions that were made by rows put into them."),
+		divided:    counter("quiver_put_divided_batches_total", "Batches among those put that went to more than one bucket or partition."),
+		created:    counter("quiver_put_tables_created_total", "Tables that were made by the first batch put into them."),
 
 		getStreams: counter("quiver_get_streams_total", "Reads that were begun, following ones included."),
 		getOpen:    gauge("quiver_get_streams_open", "Reads that are open, following ones included."),
@@ -166,6 +170,9 @@ func (m *metrics) settled(item *staged, table *usage) {
 	}
 	m.putBatches.Inc()
 	m.putRows.Add(float64(item.rows))
+	if item.taken > 1 {
+		m.divided.Inc()
+	}
 	if item.duplicate() {
 		m.duplicates.Inc()
 	}

@@ -243,5 +243,6 @@ func (r *receiver) partitions(shares []record.Share) (map[string]quiver.Partitio
 	for i, name := range missing {
 		ids[name] = made[i].ID
 	}
+	r.service.metrics.partitions.Add(float64(len(missing)))
 	return ids, nil
 }
