@@ -89,7 +89,7 @@ func (d *Disk) Expire(orders []Expiry, now time.Time) []Expired {
 	return out
 }
 
-// visit is one log while it expires. Its bucket's slot is held, so that nobody opens it meanwhile.
+// visit is one log that is looked at or expires. Its bucket's slot is held, so that nobody opens it meanwhile.
 type visit struct {
 	id     quiver.BucketID
 	slot   *slot
@@ -115,6 +115,18 @@ func (d *Disk) enter(o Expiry) (visit, error) {
 	var err error
 	v.log, err = openLog(d, o.Bucket, o.Config, d.mark(o.Bucket))
 	return v, err
+}
+
+// WriterState tells how far a writer has come in a bucket, whose log is opened for it, if it is not open, and closed
+// again.
+func (d *Disk) WriterState(id quiver.BucketID, c LogConfig, writer quiver.WriterID) (info WriterInfo, ok bool, err error) {
+	v, err := d.enter(Expiry{Bucket: id, Config: c})
+	defer v.leave(d)
+	if err != nil || v.log == nil {
+		return WriterInfo{}, false, err
+	}
+	info, ok = v.log.WriterState(writer)
+	return info, ok, nil
 }
 
 // keep notes that the new start could not be written: the files stay until the next start of the server.

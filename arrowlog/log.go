@@ -256,6 +256,11 @@ func (l *Log) WriterState(id quiver.WriterID) (info WriterInfo, ok bool) {
 	return WriterInfo{id, w.epoch, w.last, w.time}, true
 }
 
+// Stages tells whether something of the writer is staged and not durable yet.
+func (l *Log) Stages(id quiver.WriterID) bool {
+	return locked(l, func() bool { return l.staged[id] != nil })
+}
+
 // Writers lists the writers that the log knows, by what is durable.
 func (l *Log) Writers() []WriterInfo {
 	l.mu.Lock()

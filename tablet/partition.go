@@ -1,7 +1,9 @@
 package tablet
 
 import (
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quiverlog/quiver"
 )
@@ -12,6 +14,9 @@ type table struct {
 	gone atomic.Pointer[quiver.Error] // why it is not served any more; set once, under writers.mu
 
 	mappings mappings
+
+	strangersMu sync.Mutex
+	strangers   map[quiver.WriterID]time.Time // writers that no bucket knew, and when that was found
 
 	// Guarded by Server.mu.
 	partitions map[quiver.PartitionID]*partition

@@ -89,30 +89,14 @@ func (t *Tablet) stage(l *leadership, unit []*record.Batch, o Origin) (arrowlog.
 
 // knowWriter refuses a writer that was neither issued or raised within its expiry, nor used in the table since.
 // Almost always the grant settles it; a writer that lives on use alone is looked for in this bucket, then in the
-// others.
+// others, of all partitions.
 func (t *Tablet) knowWriter(ctx context.Context, l *leadership, id quiver.WriterID) error {
-	meta := t.Table()
-	if t.server.writers.recent(id, t.server.options.Now(), meta.Options.WriterExpiry) {
+	if t.server.writers.recent(id, t.server.options.Now(), t.Table().Options.WriterExpiry) {
 		return nil
 	}
-	if _, ok := l.log.WriterState(id); ok {
-		return nil
-	}
-	for b := range meta.Buckets {
-		if b == t.id.Bucket {
-			continue
-		}
-		other, err := t.server.Tablet(quiver.BucketID{Table: t.id.Table, Partition: t.id.Partition, Bucket: b})
-		if err != nil {
-			return err
-		}
-		_, ok, err := other.WriterSequence(ctx, id)
-		if err != nil {
-			return err
-		}
-		if ok {
-			return nil
-		}
+	used, err := t.used(ctx, l, id)
+	if err != nil || used {
+		return err
 	}
 	return t.server.writers.unknownWriter(id)
 }

@@ -104,12 +104,18 @@ func (t *Tablet) Stats(ctx context.Context) (Stats, error) {
 	}, t.explain(err)
 }
 
-// WriterSequence tells the highest sequence of a writer that is durable in the bucket; ok is false if the bucket does
+// WriterSequence tells the highest sequence of a writer in the bucket, once it is durable; ok is false if the bucket does
 // not know the writer (any more).
 func (t *Tablet) WriterSequence(ctx context.Context, id quiver.WriterID) (last quiver.Sequence, ok bool, err error) {
 	l, err := t.reader(ctx)
 	if err != nil {
 		return quiver.NoSequence, false, err
+	}
+	if l.log.Stages(id) && t.serves(l) {
+		// It was admitted before anything that was told to the caller of this, and is going to be stored.
+		if err := t.settle(ctx, l, l.log.End()); err != nil {
+			return quiver.NoSequence, false, t.explain(err)
+		}
 	}
 	state, ok := l.log.WriterState(id)
 	return state.Sequence, ok, nil

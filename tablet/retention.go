@@ -7,6 +7,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/tablet/scan"
 )
 
 // Retention: what may go by retention.time and retention.bytes goes, a bounded number of buckets a round.
@@ -250,11 +251,13 @@ func (s *Server) glance(id quiver.BucketID, now time.Time) (order, bool) {
 const readTime = time.Hour
 
 // Pin keeps the rows from an offset on from expiring while a reader is on its way to them, for an hour at most: then
-// they go, and the reader is told that they are out of range.
-func (t *Tablet) Pin(ctx context.Context, from quiver.Offset) (*arrowlog.Pin, error) {
-	l, err := t.reader(ctx)
-	if err != nil {
-		return nil, err
+// they go, and the reader is told that they are out of range. A bucket that was never read has none to keep.
+func (t *Tablet) Pin(from quiver.Offset) scan.Pin {
+	l := t.leading.Load()
+	if l == nil {
+		return nil
 	}
-	return l.log.Pin(from, t.server.options.Now().Add(readTime)), nil
+	return l.log.Pin(from, t.server.options.Now().Add(readTime))
 }
+
+var _ scan.Pinner = (*Tablet)(nil)

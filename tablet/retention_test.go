@@ -11,6 +11,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/internal/fs"
+	"github.com/quiverlog/quiver/tablet/scan"
 )
 
 // retain gives table 7 options.
@@ -120,31 +121,49 @@ func TestRetentionByBytes(t *testing.T) {
 	}
 }
 
-// TestReadersKeepTheirRange has a pin hold rows for an hour, and no longer.
+// TestReadersKeepTheirRange has a scan hold the rows that it has not given yet, for an hour and no longer.
 func TestReadersKeepTheirRange(t *testing.T) {
-	e := newEnv(t, 1)
+	e := newEnv(t, 2)
 	e.retain(map[string]string{"retention.time": "60s", "segment.age": "1s"})
 	for n := range int64(3) {
 		e.mustPut(e.tablet(0), n)
-		e.advance(10 * time.Second)
+		e.mustPut(e.tablet(1), n)
+		e.pass(10 * time.Second)
 	}
-	pin, err := e.tablet(0).Pin(t.Context(), 1)
+	open := func() *scan.Scanner {
+		t.Helper()
+		s, err := e.scanner(7, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	e.pass(100 * time.Second)
+	e.wantOffsets(e.tablet(0), 0, 3)
+	c, err := s.Next(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.pass(100 * time.Second)
-	if got := e.offsets(e.tablet(0)); got[0] > 1 {
-		t.Errorf("pinned at 1, the log starts at %d", got[0])
+	if got := ids(t, c.Batch); c.Bucket != 0 || !slices.Equal(got, []int64{0, 1, 2}) {
+		t.Errorf("bucket %d, %v", c.Bucket, got)
 	}
-	pin.Move(2)
 	e.pass(2 * time.Second)
-	if got := e.offsets(e.tablet(0)); got[0] > 2 {
-		t.Errorf("pinned at 2, the log starts at %d", got[0])
-	}
+	e.wantOffsets(e.tablet(0), 3, 3) // given
+	e.wantOffsets(e.tablet(1), 0, 3) // on its way
+	s.Close()
+	s.Close()
+	e.pass(2 * time.Second)
+	e.wantOffsets(e.tablet(1), 3, 3)
+
+	e.mustPut(e.tablet(1), 4)
+	s = open()
+	defer s.Close()
 	e.advance(time.Hour)
 	e.pass(2 * time.Second)
-	e.wantOffsets(e.tablet(0), 3, 3)
-	pin.Release()
+	e.wantOffsets(e.tablet(1), 4, 4)
+	_, err = s.Next(t.Context())
+	reason(t, err, quiver.OffsetOutOfRange, quiver.NotDone)
 }
 
 // TestNothingAboveTheHighWatermarkExpires has rows staged that nobody waits for.

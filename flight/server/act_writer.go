@@ -3,9 +3,9 @@ package server
 import (
 	"context"
 
+	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/coordinator"
 	"github.com/quiverlog/quiver/flight"
-	"github.com/quiverlog/quiver/tablet"
 )
 
 // anonymous is the principal of callers that did not authenticate.
@@ -32,11 +32,7 @@ func (s *Service) writerDescribe(ctx context.Context, body []byte, answer func(a
 	if err != nil {
 		return err
 	}
-	return s.eachTablet(table, func(t *tablet.Tablet) error {
-		sequence, known, err := t.WriterSequence(ctx, *request.WriterID)
-		if err != nil || !known {
-			return err
-		}
-		return answer(flight.SequenceRow{Partition: flight.PartitionWord(t.PartitionName()), Bucket: t.Bucket(), Sequence: sequence})
+	return s.tablets.WriterSequences(ctx, table.ID, *request.WriterID, func(partition string, bucket int32, last quiver.Sequence) error {
+		return answer(flight.SequenceRow{Partition: flight.PartitionWord(partition), Bucket: bucket, Sequence: last})
 	})
 }

@@ -25,6 +25,7 @@ type cursor struct {
 	barren  bool  // no row of the bucket matches, whatever comes
 	options *Options
 	cancel  func() // ends the subscription; nil: there is none
+	pin     Pin    // keeps the rows from next on; nil: nothing does
 
 	next      quiver.Offset // the first row that no chunk has covered
 	passed    quiver.Offset // the first row that was not looked at for the next chunk
@@ -177,7 +178,11 @@ func (c *cursor) postpone(ctx context.Context, f *feed, something bool, err erro
 }
 
 // cover notes that a chunk covers all that was passed.
-func (c *cursor) cover() { c.next, c.told = c.passed, c.stamp }
+func (c *cursor) cover() {
+	if c.next, c.told = c.passed, c.stamp; c.pin != nil {
+		c.pin.Move(c.next)
+	}
+}
 
 // unfiltered is how much is filtered at a time: a stored batch, or many small ones together. Only one of very many rows,
 // for each of which the system columns of the filter have to be made, is cut.
@@ -421,6 +426,10 @@ func (c *cursor) end() {
 	if c.rest(); c.cancel != nil {
 		c.cancel()
 		c.cancel = nil
+	}
+	if c.pin != nil {
+		c.pin.Release()
+		c.pin = nil
 	}
 }
 

@@ -100,6 +100,8 @@ func (s *Scanner) join(src Source, r Range) {
 	c := newCursor(s.spec.Table, src, r, s.reading, &s.options)
 	if s.spec.Follow {
 		c.cancel = src.Subscribe(s.news)
+	} else if p, ok := src.(Pinner); ok && r.From < r.Until {
+		c.pin = p.Pin(r.From)
 	}
 	s.cursors = append(s.cursors, c)
 }

@@ -32,6 +32,19 @@ type Source interface {
 	Subscribe(ch chan<- struct{}) (cancel func())
 }
 
+// Pinner is a source whose rows expire. What a scan with an end is on its way to is kept from that, within limits: a
+// scan of many buckets may come to the last one long after it began.
+type Pinner interface {
+	// Pin keeps the rows from an offset on; nil if there is nothing to keep.
+	Pin(from quiver.Offset) Pin
+}
+
+// Pin keeps rows until it is released. Move lets go of those before an offset.
+type Pin interface {
+	Move(to quiver.Offset)
+	Release()
+}
+
 // Offsets is what can be read of a bucket: rows in [Start, HighWatermark).
 type Offsets struct {
 	Start         quiver.Offset
