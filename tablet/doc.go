@@ -10,7 +10,7 @@
 //
 // # Life of a bucket
 //
-// An idle bucket costs one pointer and its epoch. Its log is opened by the first call that needs it, under the epoch
+// An idle bucket costs nothing: its epoch is that of its partition. Its log is opened by the first call that needs it, under the epoch
 // of its assignment; that is when recovery runs. A log that fails (a write or sync went wrong) ends its leadership:
 // the next call asks the coordinator for a higher epoch (Elect), opens the log from what is on disk, and leads again.
 // Callers that come meanwhile wait for it; where it cannot be done they get LEADER_NOT_AVAILABLE, which may be tried
@@ -23,9 +23,12 @@
 //   - Nothing is shown at or above the high watermark, and a repeat is answered only once the high watermark has
 //     passed the log end it was found at.
 //   - When Reconcile has returned, no batch of a writer's older epoch can be staged any more, and none in a dropped
-//     table (see writers).
-//   - Data is removed for a tombstone only, by table id. What is absent from the desired state is kept, and not
-//     served.
+//     table or partition (see writers).
+//   - What is stored has the table's newest schema, whatever schema it was put under.
+//   - Retention takes whole segments below the high watermark and below what scans are on their way to, from buckets
+//     that are open and from others, a bounded number a round (see retention).
+//   - Data is removed for a tombstone, by table or partition id, or by retention. What is absent from the desired state
+//     is kept, and not served.
 //
 // # Locks
 //

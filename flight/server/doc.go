@@ -2,7 +2,8 @@
 // stored batches and back. It touches no offset, hash or schema rule itself.
 //
 //	DoPut   put.go          the stream's stages: receive -> stage -> settle -> answer
-//	        put_receive.go  gate, defaults and casts, routing to a bucket, splitting
+//	        put_receive.go  gate, defaults and casts
+//	        put_stage.go    dividing among partitions and buckets, splitting, staging
 //	        put_queue.go    what is staged and not yet settled, in order
 //	        put_answer.go   cumulative answers, flushes, what an error tells
 //	DoGet   get.go          ticket -> scan -> bytes as stored
@@ -12,7 +13,7 @@
 //
 // # Goroutines of a put
 //
-//	receiver (own)   RecvMsg -> gate -> queue.push(tablet.Put)     ends with the stream
+//	receiver (own)   RecvMsg -> gate -> queue.push(tablet.Put each) ends with the stream
 //	settler (own)    queue.next -> tablet.Wait -> answers          ends when the queue is closed and empty
 //	handler          answers -> SendMsg                            ends the call
 //
