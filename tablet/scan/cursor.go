@@ -112,11 +112,11 @@ func (c *cursor) collect(ctx context.Context, f *feed, pull func(context.Context
 		size := b.size(&p)
 		switch {
 		case len(pieces) > 0 && (!b.small(&p) || rows+p.rows > b.merge || bytes+size > b.bytes):
-			f.held = &p
+			f.hold(p)
 			return pieces, false, nil
 		case !b.fits(&p):
 			head, err := b.head(&p)
-			f.held = &p
+			f.hold(p)
 			if err != nil {
 				return nil, false, err
 			}
@@ -140,11 +140,14 @@ func (c *cursor) collect(ctx context.Context, f *feed, pull func(context.Context
 // emptied is what collect gives when it meets a piece without a batch among those that are to be filtered together.
 func (c *cursor) emptied(f *feed, pieces []piece, p piece) ([]piece, bool, error) {
 	if len(pieces) > 0 {
-		f.held = &p
+		f.hold(p)
 		return pieces, false, nil
 	}
 	return []piece{p}, false, nil
 }
+
+// hold keeps a piece, or what is left of one, for the next chunk.
+func (f *feed) hold(p piece) { f.held = &p }
 
 // take gives what was held back, else the next piece.
 func (f *feed) take(ctx context.Context, pull func(context.Context) (piece, bool, error)) (p piece, ok bool, err error) {
