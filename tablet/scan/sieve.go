@@ -164,7 +164,7 @@ func (s *sieve) skip(m *record.Meta, l *record.Layout, home *home) bool {
 	if t == nil {
 		return false
 	}
-	rows, stats := int64(m.Rows), statsOf(m)
+	rows, stats := int64(m.Rows), m.Stats(l)
 	column := func(id quiver.ColumnID) (quiver.ColumnStats, bool) {
 		if known, ok := home.column(id); ok {
 			return known, true
@@ -187,9 +187,6 @@ func (s *sieve) skip(m *record.Meta, l *record.Layout, home *home) bool {
 	s.metrics.BatchesSkipped.Inc()
 	return true
 }
-
-// statsOf is what a batch's header tells of its columns.
-func statsOf(*record.Meta) *record.Stats { return nil }
 
 // translation gives what is known of the filter's columns in batches of a layout; nil if these cannot be read in the
 // schema of the scan, which ends there, whatever is in them.
