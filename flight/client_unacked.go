@@ -98,6 +98,11 @@ func (a *Appender) encode(batch arrow.RecordBatch) (*unacked, error) {
 	u, err := e.encode(batch)
 	if err == nil && len(u.frames) == 1 {
 		a.encoders.Put(e)
+		return u, nil
+	}
+	if closed := e.w.Close(); err == nil && closed != nil { // lets the dictionaries go
+		u.release()
+		return nil, quiver.Errorf(quiver.SchemaMismatch, "the batch cannot be encoded: %v", closed)
 	}
 	return u, err
 }
