@@ -18,7 +18,7 @@ def points():
     if not FAULT_BINARY.exists():
         return []
     out = subprocess.run([FAULT_BINARY], env={"QUIVER_FAULT": "list"}, check=True, capture_output=True, text=True)
-    return out.stdout.split()
+    return [name for name in out.stdout.split() if not name.startswith("quiver.append.")]  # those are of a client
 
 
 POINTS = points()

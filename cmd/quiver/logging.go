@@ -61,11 +61,11 @@ func oneOf(flag, value string, known []string) error {
 	return fmt.Errorf("%s %q is unknown; it is one of %v", flag, value, known)
 }
 
-func isTerminal(w io.Writer) bool {
+func isTerminal(w any) bool {
 	file, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && file.Name() != os.DevNull && terminalWidth(file) >= 0
 }

@@ -1,11 +1,11 @@
 // Command quiver is the whole of Quiver in one program: the server and its tools.
 //
-// One file holds one verb. Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
+// One file holds one verb. Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
+// 3 server not reachable, 4 not found.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,18 +21,10 @@ import (
 // version is set by the build.
 var version = "unknown"
 
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
-// usageError is a wrong call of the program, as opposed to a failure of what was rightly asked for.
-type usageError struct{ error }
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the first one drains; the next one ends the process as it would any other
+	context.AfterFunc(ctx, stop)   // the first one drains; the next one ends the process as it would any other
+	signal.Ignore(syscall.SIGPIPE) // a pipe that is gone ends the verb, see exitCode
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -53,23 +45,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return exitDone
+	code := exitCode(err)
+	if code != exitDone {
+		fmt.Fprintln(stderr, "quiver:", tell(err, serverOf(cmd)))
 	}
-	fmt.Fprintln(stderr, "quiver:", err)
-	var usage usageError
-	if errors.As(err, &usage) {
+	if code == exitUsage {
 		fmt.Fprintf(stderr, "See '%s'.\n", helpFor(cmd))
-		return exitUsage
 	}
-	return exitFailed
+	return code
 }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "quiver",
-		Short:         "A streaming table store that is Apache Arrow from end to end",
-		Example:       "  quiver dev                  start a server with data in ./quiver-data\n  quiver dev --memory         the same, keeping nothing",
+		Use:   "quiver",
+		Short: "A streaming table store that is Apache Arrow from end to end",
+		Example: `  quiver dev                                     start a server with data in ./quiver-data
+  quiver append people people.csv --create       make a table of a file
+  quiver scan people --where "age > 40"          read it
+  quiver tail people -f                          follow it`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -81,6 +74,7 @@ func newRoot() *cobra.Command {
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggestFlag(cmd, err)} })
-	root.AddCommand(newDev(), newVersion())
+	root.AddCommand(newDev(), newServer(), newDatabase(), newTable(), newPartition(), newAppend(), newScan(), newHead(), newTail(),
+		newCount(), newOffsets(), newCursor(), newLag(), newDemo(), newDumpSegment(), newCompletion(), newVersion())
 	return root
 }

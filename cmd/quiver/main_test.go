@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// call runs the program in process.
-func call(ctx context.Context, args ...string) (code int, stdout, stderr string) {
+// invoke runs the program in process.
+func invoke(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, talk bytes.Buffer
 	code = run(ctx, args, &out, &talk)
 	return code, out.String(), talk.String()
@@ -30,7 +30,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"dev", "--data", "x", "--memory"}, "--data and --memory exclude each other"},
 		{[]string{"dev", "--put-memory", "much"}, `"much"`},
 	} {
-		code, _, talk := call(t.Context(), c.args...)
+		code, _, talk := invoke(t.Context(), c.args...)
 		if code != exitUsage || !strings.Contains(talk, c.say) || !strings.Contains(talk, "quiver help") {
 			t.Errorf("quiver %s: exit code %d, %s", strings.Join(c.args, " "), code, talk)
 		}
@@ -39,7 +39,7 @@ func TestWrongUsage(t *testing.T) {
 
 func TestWrongEnvironment(t *testing.T) {
 	t.Setenv("QUIVER_PUT_MEMORY", "much")
-	code, _, talk := call(t.Context(), "dev", "--memory")
+	code, _, talk := invoke(t.Context(), "dev", "--memory")
 	if code != exitUsage || !strings.Contains(talk, `QUIVER_PUT_MEMORY="much"`) {
 		t.Error(code, talk)
 	}
@@ -59,29 +59,29 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 		{append(elsewhere, "--memory"), exitFailed, "no-such-host"},
 		{append(elsewhere, "--data", "/dev/null/of-the-flag"), exitFailed, "of-the-flag"},
 	} {
-		if code, _, talk := call(t.Context(), c.args...); code != c.code || !strings.Contains(talk, c.say) {
+		if code, _, talk := invoke(t.Context(), c.args...); code != c.code || !strings.Contains(talk, c.say) {
 			t.Errorf("quiver %s: exit code %d, %s", strings.Join(c.args, " "), code, talk)
 		}
 	}
 }
 
 func TestVersionAndHelp(t *testing.T) {
-	if code, out, _ := call(t.Context(), "version"); code != exitDone || !strings.HasPrefix(out, "quiver ") {
+	if code, out, _ := invoke(t.Context(), "version"); code != exitDone || !strings.HasPrefix(out, "quiver ") {
 		t.Error(code, out)
 	}
-	if code, out, _ := call(t.Context(), "--version"); code != exitDone || out != versionLine() {
+	if code, out, _ := invoke(t.Context(), "--version"); code != exitDone || out != versionLine() {
 		t.Error(code, out)
 	}
-	if code, out, _ := call(t.Context(), "help", "dev"); code != exitDone || !strings.Contains(out, "--flight-addr string") {
+	if code, out, _ := invoke(t.Context(), "help", "dev"); code != exitDone || !strings.Contains(out, "--flight-addr string") {
 		t.Error(code, out)
 	}
-	if code, out, _ := call(t.Context(), "help"); code != exitDone || !strings.Contains(out, "quiver dev --memory") {
+	if code, out, _ := invoke(t.Context(), "help"); code != exitDone || !strings.Contains(out, "quiver dev --memory") {
 		t.Error(code, out)
 	}
 }
 
 func TestFailures(t *testing.T) {
-	code, _, talk := call(t.Context(), "dev", "--memory", "--flight-addr", "no-such-host.invalid:1")
+	code, _, talk := invoke(t.Context(), "dev", "--memory", "--flight-addr", "no-such-host.invalid:1")
 	if code != exitFailed || !strings.Contains(talk, "give another --flight-addr") {
 		t.Error(code, talk)
 	}

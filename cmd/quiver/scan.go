@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/internal/tabular"
+)
+
+// newScan reads a table.
+func newScan() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "scan TABLE",
+		Short: "Read a table",
+		Example: `  quiver scan shop.orders --columns id,price --where "price > 100"
+  quiver scan shop.orders --from -1h -o parquet > last-hour.parquet
+  quiver scan shop.orders -o arrow | quiver append copy --create`,
+		Args: arguments("TABLE"),
+	}
+	var f scanFlags
+	f.add(cmd.Flags())
+	f.addRange(cmd.Flags())
+	cmd.Flags().Int64Var(&f.limit, "limit", -1, "at most so many rows")
+	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
+		command, err := f.command(args[0])
+		if err != nil {
+			return err
+		}
+		return c.copyOut(ctx, command)
+	})
+}
+
+// newHead reads the first rows there are.
+func newHead() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "head TABLE",
+		Short:   "Read the first rows of a table",
+		Example: "  quiver head shop.orders\n  quiver head shop.orders -n 100 --columns id",
+		Args:    arguments("TABLE"),
+	}
+	var f scanFlags
+	f.add(cmd.Flags())
+	cmd.Flags().Int64VarP(&f.limit, "rows", "n", 10, "how many rows")
+	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
+		command, err := f.command(args[0])
+		if err != nil {
+			return err
+		}
+		return c.copyOut(ctx, command)
+	})
+}
+
+// scanFlags are the flags of the verbs that read.
+type scanFlags struct {
+	columns   []string
+	system    []string
+	where     string
+	partition string
+	bucket    int32
+	from      string
+	until     string
+	read      string
+	limit     int64
+}
+
+func (f *scanFlags) add(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.columns, "columns", nil, "columns to read, a,b; by default all")
+	flags.StringSliceVar(&f.system, "system-columns", nil, "columns of the server to add: __bucket, __offset, __timestamp, __partition")
+	flags.StringVar(&f.where, "where", "", `only rows for which this is true: "price > 100 and region in ('eu','us')"`)
+	flags.StringVar(&f.partition, "partition", "", "only this partition: dt=2026-11-22/region=eu")
+	flags.Int32Var(&f.bucket, "bucket", -1, "only this bucket")
+	flags.StringVar(&f.read, "read", "", "log; table and table+log need a table with a primary key")
+}
+
+func (f *scanFlags) addRange(flags *pflag.FlagSet) {
+	const how = `: earliest, now, an offset, a time (2026-11-22T10:00:00Z), a time ago (-1h), cursor:NAME, or JSON ({"offsets": {"0": 17}})`
+	flags.StringVar(&f.from, "from", "", "where to begin"+how)
+	flags.StringVar(&f.until, "until", "", "where to end, exclusive"+how)
+}
+
+// command makes the scan that the flags ask for.
+func (f *scanFlags) command(table string) (flight.ScanCommand, error) {
+	command := flight.ScanCommand{Table: flight.Named(table), Columns: f.columns, SystemColumns: f.system, Read: f.read}
+	if f.where != "" {
+		command.Filter = &f.where
+	}
+	if f.partition != "" {
+		command.Partition = &f.partition
+	}
+	if f.bucket >= 0 {
+		command.Bucket = &f.bucket
+	}
+	if f.limit >= 0 {
+		command.Limit = &f.limit
+	}
+	var err error
+	if command.From, err = parsePosition("--from", f.from); err != nil {
+		return command, err
+	}
+	command.Until, err = parsePosition("--until", f.until)
+	return command, err
+}
+
+const hintPosition = `write earliest, now, an offset, 2026-11-22T10:00:00Z, -1h, cursor:NAME or JSON`
+
+// parsePosition reads a place in a table the way people write it.
+func parsePosition(flag, text string) (flight.Position, error) {
+	var p flight.Position
+	switch {
+	case text == "":
+		return p, nil
+	case text[0] == '{':
+		if strings.HasPrefix(strings.TrimSpace(text[1:]), `"`) && !strings.Contains(text, "offset") && !strings.Contains(text, "timestamp") && !strings.Contains(text, "cursor") {
+			text = `{"offsets":` + text + `}`
+		}
+	case strings.HasPrefix(text, "cursor:"):
+		return flight.Position{Kind: flight.AtCursor, Cursor: text[len("cursor:"):]}, nil
+	default:
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
+			return flight.Position{Kind: flight.AtOffset, Offset: quiver.Offset(n)}, nil
+		}
+		if ago, err := quiver.ParseDuration(strings.TrimPrefix(text, "-")); err == nil && text[0] == '-' {
+			return flight.Position{Kind: flight.AtTimestamp, Timestamp: time.Now().Add(-ago).UnixMilli()}, nil
+		}
+		if text != "earliest" && text != "now" && text != "latest" {
+			text = `{"timestamp":` + strconv.Quote(text) + `}`
+		} else {
+			text = strconv.Quote(text)
+		}
+	}
+	var held struct {
+		At flight.Position `json:"at"`
+	}
+	if err := flight.DecodeStrict([]byte(`{"at":`+text+`}`), &held, quiver.BadCommand); err != nil {
+		return p, usageError{fmt.Errorf("%s is no place in a table; %s", flag, hintPosition)}
+	}
+	return held.At, nil
+}
+
+// scan starts a scan; begun within the time that the server has to answer.
+func (c *call) scan(ctx context.Context, command flight.ScanCommand) (*flight.Scanner, func(), error) {
+	ctx, begun, cancel := c.begin(ctx)
+	scanner, err := c.client.Scan(ctx, command)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		cancel()
+		return nil, nil, err
+	}
+	begun()
+	return scanner, func() { scanner.Close(); cancel() }, nil
+}
+
+// copyOut writes what a scan gives, and tells on stderr how much that was if it cannot be seen.
+func (c *call) copyOut(ctx context.Context, command flight.ScanCommand) error {
+	scanner, done, err := c.scan(ctx, command)
+	if err != nil {
+		return err
+	}
+	defer done()
+	w, err := c.writer(scanner.Schema())
+	if err != nil {
+		return err
+	}
+	rows, err := c.copyRows(scanner, w, false)
+	if err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	if c.verbose {
+		c.say("%s", tabular.CountRows(rows))
+	}
+	return nil
+}
+
+// copyRows writes the batches of a scan as they come.
+func (c *call) copyRows(scanner *flight.Scanner, w tabular.Writer, flush bool) (rows int64, err error) {
+	for scanner.Next() {
+		batch := scanner.Batch()
+		if batch.NumRows() == 0 {
+			continue
+		}
+		if err := w.Write(batch); err != nil {
+			return rows, err
+		}
+		rows += batch.NumRows()
+		if flush {
+			if err := w.Flush(); err != nil {
+				return rows, err
+			}
+		}
+	}
+	return rows, scanner.Err()
+}
+
+// withoutColumns drops columns by name from a schema.
+func withoutColumns(s *arrow.Schema, names map[string]bool) (*arrow.Schema, []int) {
+	var fields []arrow.Field
+	var places []int
+	for i, f := range s.Fields() {
+		if !names[f.Name] {
+			fields = append(fields, f)
+			places = append(places, i)
+		}
+	}
+	return arrow.NewSchema(fields, nil), places
+}
