@@ -75,7 +75,7 @@ func TestVersionAndHelp(t *testing.T) {
 	if code, out, _ := invoke(t.Context(), "help", "dev"); code != exitDone || !strings.Contains(out, "--flight-addr string") {
 		t.Error(code, out)
 	}
-	if code, out, _ := invoke(t.Context(), "help"); code != exitDone || !strings.Contains(out, "quiver dev --memory") {
+	if code, out, _ := invoke(t.Context(), "help"); code != exitDone || !strings.Contains(out, "quiver scan people") {
 		t.Error(code, out)
 	}
 }

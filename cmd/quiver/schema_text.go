@@ -151,7 +151,7 @@ func lastClause(text string) (at int, word string) {
 			depth++
 		case strings.IndexByte(")>]}", c) >= 0:
 			depth--
-		case depth > 0 || i == 0 || text[i-1] != ' ' && text[i-1] != '\t' && text[i-1] != '\n':
+		case depth > 0 || i > 0 && text[i-1] != ' ' && text[i-1] != '\t' && text[i-1] != '\n':
 		default:
 			for _, clause := range []string{"not null", "default", "null"} {
 				end := i + len(clause)

@@ -22,8 +22,11 @@ func TestSchemaText(t *testing.T) {
 			t.Errorf("%s: %v", c.text, err)
 			continue
 		}
-		if got, _ := json.Marshal(columns); string(got) != c.want {
-			t.Errorf("%s:\n%s, want\n%s", c.text, got, c.want)
+		var got strings.Builder
+		encoder := json.NewEncoder(&got)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(columns); err != nil || strings.TrimSpace(got.String()) != c.want {
+			t.Errorf("%s:\n%s, want\n%s", c.text, got.String(), c.want)
 		}
 	}
 	for text, want := range map[string]string{
