@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
@@ -381,12 +383,16 @@ func randomCondition(rng *rand.Rand, s *quiver.Schema, depth int) condition {
 func TestEvolvingScans(t *testing.T) {
 	checkMemory(t)
 	rng := seeded(t)
+	metrics := NewMetrics(prometheus.NewRegistry())
 	for range 12 {
-		evolve(t, rng)
+		evolve(t, rng, metrics)
+	}
+	if testutil.ToFloat64(metrics.BatchesSkipped) == 0 || testutil.ToFloat64(metrics.BatchesConverted) == 0 {
+		t.Error("no batch was skipped, or none converted")
 	}
 }
 
-func evolve(t *testing.T, rng *rand.Rand) {
+func evolve(t *testing.T, rng *rand.Rand, metrics *Metrics) {
 	c := &changer{rng: rng, chain: map[quiver.ColumnID][]string{1: typeChains[0], 2: typeChains[4]}}
 	schema, err := quiver.NewSchema(1, arrow.NewSchema([]arrow.Field{
 		{Name: "a", Type: arrow.PrimitiveTypes.Int8}, {Name: "b", Type: arrow.BinaryTypes.String, Nullable: true},
@@ -434,7 +440,7 @@ func evolve(t *testing.T, rng *rand.Rand) {
 			if rng.IntN(2) == 0 {
 				reader = schema
 			}
-			evolvedRead(t, rng, table, reader, buckets)
+			evolvedRead(t, rng, table, reader, buckets, metrics)
 		}
 	}
 	for _, b := range buckets {
@@ -442,7 +448,7 @@ func evolve(t *testing.T, rng *rand.Rand) {
 	}
 }
 
-func evolvedRead(t *testing.T, rng *rand.Rand, table *quiver.Table, reader *quiver.Schema, buckets []*evolving) {
+func evolvedRead(t *testing.T, rng *rand.Rand, table *quiver.Table, reader *quiver.Schema, buckets []*evolving, metrics *Metrics) {
 	t.Helper()
 	seen := *table
 	seen.Schema = reader
@@ -476,7 +482,7 @@ func evolvedRead(t *testing.T, rng *rand.Rand, table *quiver.Table, reader *quiv
 	if spec.Limit != nil {
 		w.left = *spec.Limit
 	}
-	s, err := Open(spec, Options{})
+	s, err := Open(spec, Options{Metrics: metrics})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,6 +110,7 @@ func (b *bucket) store(layout *record.Layout, rec arrow.RecordBatch, timestamp i
 		b.t.Fatal(err)
 	}
 	defer batch.Release()
+	batch.Summarize(record.NewSummary(nil))
 	from := quiver.Offset(0)
 	if n := len(b.stored); n > 0 {
 		from = b.stored[n-1].until
