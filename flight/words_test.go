@@ -258,6 +258,9 @@ func TestPositionsRoundTrip(t *testing.T) {
 func FuzzCommand(f *testing.F) {
 	f.Add([]byte(`{"table":"t","from":{"offsets":{"0":1}},"until":{"timestamp":"2026-11-22T10:00:00Z"}}`))
 	f.Add([]byte(`{"put":"t","writer_id":"17","sequence":3,"bucket":1}`))
+	f.Add([]byte(`{"table":"s.t","partition":"dt=2026-11-22/region=%65u","bucket":0,"filter":"a > 1 and __offset < 5","follow":true,"limit":"9"}`))
+	f.Add([]byte(`{"table":"t","table_id":3,"from":{"offsets":{"a=1":{"id":12,"0":5},"a=2":{}}},"until":{"cursor":"job1"}}`))
+	f.Add([]byte(`{"table":"t","from":{"offsets":{}},"until":{"offsets":{"offsets":{"a=b":{"id":"18446744073709551615"}}}}}`))
 	f.Add([]byte(`{"lookup":"t","keys":[[1,"a"]],"min_offsets":{"a=b":{"id":1,"0":2}}}`))
 	f.Fuzz(func(t *testing.T, cmd []byte) {
 		d, err := parseCommand(cmd)
