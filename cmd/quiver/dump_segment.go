@@ -38,7 +38,7 @@ func newDumpSegment() *cobra.Command {
 		}
 		file, err := os.Open(args[0])
 		if errors.Is(err, os.ErrNotExist) {
-			return quiver.Errorf(quiver.TableNotFound, "there is no file %s", args[0])
+			return fmt.Errorf("there is no file %s", args[0])
 		}
 		if err != nil {
 			return err
