@@ -28,7 +28,8 @@
 // # Words
 //
 //	database, table   "shop.orders"; a table alone is in the database "default"
-//	bucket            a part of a table that has one order, one leader and one log on disk
+//	partition         all rows of a table with the same values in the partition columns; made and dropped as one
+//	bucket            a part of a table, or of each of its partitions, that has one order, one leader and one log on disk
 //	offset            the number of a row in its bucket: from 0, with no gap and no repeat; ends are exclusive
 //	batch             rows that were put or are stored together; where one ends is no part of the contract
 //	unit              the pieces of one put in one bucket: adjacent, and there all or not at all
@@ -37,6 +38,7 @@
 //	log end           one past the last row that the log has
 //	epoch             counts the leaderships of a bucket, or the lives of a writer; the higher one wins
 //	writer, sequence  who put a batch, and its number among that writer's batches: what makes a retry safe
+//	cursor            a consumer's place in a table, kept under a name
 //	in-sync set       the replicas that have all rows that were acknowledged
 //
 // # Laws
@@ -68,4 +70,14 @@
 //	stored schema   ── DecodeSchema ───────► MapColumns, by id ──► Mapping ──► served batch
 //
 // A Mapping that is Raw means that the stored bytes of the chosen columns suffice.
+//
+// Schema.Alter gives the next version of a schema: columns that stay keep their ids whatever they are called, new ones
+// get ids that the table never had. No version but the newest is kept in the metadata: SchemaFromStored reads the one
+// that a segment was written under.
+//
+// # Partitions
+//
+// A partition's name is made of the values of its columns (Table.PartitionName) and read again in any form that somebody
+// may write it in (Table.ParsePartition); there is one canonical form, and only that is stored and compared. Partitions
+// by the clock: AutoPartition tells which column's value is the time and what is made and dropped when.
 package quiver

@@ -96,14 +96,6 @@ func optionIndex(name string) int {
 	return slices.IndexFunc(optionTable, func(known option) bool { return known.name == name })
 }
 
-// OptionNames lists the options there are, with their defaults ("" where there is none) and what they mean.
-func OptionNames() (names, usual, meaning []string) {
-	for _, o := range optionTable {
-		names, usual, meaning = append(names, o.name), append(usual, o.usual), append(meaning, o.meaning)
-	}
-	return names, usual, meaning
-}
-
 // follow gives the columns that options name the names they have by now, and leaves out those that are gone.
 func (o Options) follow(before, now *Schema) Options {
 	var names []string

@@ -1,5 +1,5 @@
-// Package coordinator decides what there is: databases, tables, the epochs of their leaders, the ids and epochs of
-// writers. Servers converge to what it decided.
+// Package coordinator decides what there is: databases, tables and their partitions, the epochs of their leaders, the
+// ids and epochs of writers, and the cursors of consumers. Servers converge to what it decided.
 //
 // # Laws
 //
@@ -11,21 +11,25 @@
 //     that can be found can be written, and an answered command has been applied.
 //  4. Every transaction compares the key "head" and raises it. So commits have one order, and a coordinator that was
 //     replaced by another one cannot commit any more.
-//  5. Ids of tables and writers come from counters in "head". They are never given twice, whatever dies when: the
+//  5. Ids of tables, partitions and writers come from counters in "head". They are never given twice, whatever dies when: the
 //     counter is durable before the id is told.
 //  6. An epoch rises whenever a leader starts. StartServer raises the epoch of all buckets by one small write; Elect
 //     raises that of one bucket.
-//  7. Dropping a table leaves a tombstone with its id. Data is deleted for a tombstone, never because a table is
-//     absent from the metadata; the tombstone goes when the data has gone.
+//  7. Dropping a table or a partition leaves a tombstone with its id; that of a table stands for all its partitions.
+//     Data is deleted for a tombstone, never because a table is absent from the metadata; the tombstone goes when the
+//     data has gone.
 //  8. A commit whose outcome is unknown is neither done nor failed: it is committed again, under its request id, until
 //     the store knows. No other command runs before that.
+//  9. What there is many of has a record of its own, so that a change writes what it changes: a partition does not
+//     write its table's record, a cursor no other one. Old schemas are not kept: segments tell theirs.
+//  10. Time is an argument. Partitions by the clock are made and dropped by a command like any other (AutoPartitions).
 //
 // # Picture
 //
-//	CreateTable, DropTable, InitWriter, Elect, PurgeTombstone
+//	CreateTable, AlterTable, CreatePartitions, AutoPartitions, CommitCursor, InitWriter, Elect, PurgeTombstone, …
 //	     │ commands, one group at a time
 //	     ▼
-//	Apply(State, Command) ─► Txn, Result          pure: apply.go, apply_table.go, apply_writer.go
+//	Apply(State, Command) ─► Txn, Result          pure: apply*.go, database.go, cursor.go
 //	     │
 //	     ▼
 //	metastore.Commit ─► State.fold ─► Reconcile(Desired) ─► publish ─► answers      coordinator.go, round.go
@@ -37,10 +41,14 @@
 //
 // Ids in keys have 20 digits, so that keys sort as ids do. Values are JSON.
 //
-//	head                                  {"format":1,"incarnation":3,"base":3,"epoch":5,"next_table":18,"next_writer":41}
-//	database/<name>                       {"comment":"","created":1763800000000}
-//	table/<table>                         {"database":"default","name":"events","schema":{…},"buckets":4,
-//	                                       "options":{"segment.age":"2h"},"comment":"","created":1763800000000}
+//	head                                  {"format":2,"incarnation":3,"base":3,"epoch":5,"next_table":18,"next_writer":41,
+//	                                       "next_partition":7}
+//	database/<name>                       {"comment":"","properties":{"owner":"sales"},"created":1763800000000}
+//	table/<table>                         {"database":"default","name":"events","schema":{…},"buckets":4,"bucket_key":[1],
+//	                                       "partition_by":[2],"options":{"segment.age":"2h"},"comment":"","created":…}
+//	partition/<table>/<partition>         {"values":"2026-11-22/eu","created":1763800000000}
+//	dropped-partition/<table>/<partition> {"name":"default.events dt=2026-11-22","buckets":4,"dropped":1763800000000}
+//	cursor/<table>/<name>                 {"offsets":{"6":{"0":1200}},"committed":1763800000000}
 //	dropped/<table>                       {"database":"default","name":"events","buckets":4,"dropped":1763800000000}
 //	elect/<table>/<partition>/<bucket>    {"epoch":5}
 //	writer/<writer>                       {"epoch":3,"raised":1763800000000,"name":"loader-7","principal":"etl"}
@@ -48,4 +56,7 @@
 // The epoch of a bucket is the higher one of "base", the epoch with which all leaders of this incarnation began, and
 // the one under elect/, if there is one. A new incarnation takes the next epoch as base: what stands under elect/ is
 // below it then.
+//
+// Format 1 had neither partitions, keys of tables nor cursors; a start makes it format 2. The values of a partition are
+// those of its name, without the columns' names: these may change, and the record need not.
 package coordinator

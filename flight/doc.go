@@ -37,10 +37,10 @@
 //
 // # What this version serves
 //
-// Log tables without partitions and bucket keys, from creation to deletion. The words of primary-key tables, lookups,
-// partitions, filters, cursors, remote storage, authentication and Flight SQL are part of the contract already; a
-// server that does not serve them refuses them by name: BAD_COMMAND, BAD_FILTER, PARTITION_NOT_FOUND, CURSOR_NOT_FOUND,
-// and for parts of the protocol gRPC's Unimplemented.
+// Log tables, from creation to deletion: with buckets and partitions, changing columns, filters, cursors. The words of
+// primary-key tables, lookups, remote storage, authentication and Flight SQL are part of the contract already; a
+// server that does not serve them refuses them by name: BAD_COMMAND, BAD_OPTION, and for parts of the protocol gRPC's
+// Unimplemented.
 //
 // Ports: 8815 Flight (clients) · 8816 HTTP (metrics, health, console, Iceberg REST) · 8817 internal (server to server,
 // its own listener and identity).
@@ -235,8 +235,13 @@
 //     key contains the partition columns. Defaults of columns are written as keys in JSON and shown by
 //     `table.describe`. User metadata of schema and fields is kept, but for `pandas` and `quiver`.
 //   - `table.describe` answers one object as below; `created` is in milliseconds, a column without a default has null.
-//   - `table.alter`: changes as below, all or nothing. Nested columns by dotted path. Old rows read an added column's
-//     default.
+//   - `table.alter`: changes as below, all or nothing, one thing each. Nested columns by dotted path (list elements and
+//     map values as `l.item`, `m.value`); a name that itself holds a dot in double quotes. Old rows read an added
+//     column's default. `add` and `move` take `after` or `"first":true`, `widen` also `"nullable":true`; `{"comment":"…"}`
+//     changes the comment. Columns of keys can be renamed, moved and widened to key types, not dropped.
+//   - `database.create` `{"database","comment","properties":{…},"if_not_exists"}`, `database.alter`
+//     `{"database","comment","set":{…},"reset":[…]}` (of properties), `database.describe` → all three
+//     `{"database","comment","properties","tables","created"}`. The database `default` always exists.
 //   - `table.drop`, `database.drop` (`"cascade":true`), both with `if_exists`.
 //   - `table.stats` → per bucket `{"partition","bucket","rows","bytes","earliest","latest","segments"}` and a last row
 //     with `"total":true` (its bucket, earliest and latest are null); `rows` of a primary-key table counts its current
@@ -245,6 +250,8 @@
 //     bucket. `latest` = the high watermark, exclusive. At a timestamp: the first row not older than it, or `latest`.
 //   - `partition.create/drop`: `{"table":…, "partition":"dt=2026-11-22/region=eu"}`. A row's partition comes from its
 //     columns; unknown partitions are created by writing unless `partition.create-on-write` is false.
+//     Creating takes `if_not_exists` and answers as `partition.list`, dropping takes `if_exists`. Names are compared
+//     decoded, with the columns in any order.
 //   - `log.wait` → per bucket with news `{"partition","bucket","from","until"}`, nothing at the timeout.
 //     `table.create/alter` → as `table.describe`. `table.list` → `{"table","table_id"}`, `database.list` →
 //     `{"database","comment"}`, `partition.list` → `{"partition","partition_id","created"}`; drops →
@@ -254,7 +261,10 @@
 //   - `cursor.commit` `{"cursor":"job1","table":…,"offsets":…,"expect":…}` (`expect`: only if it stands there still,
 //     else `CONDITION_FAILED`), `cursor.list` → `{"cursor","table","offsets","lag_rows","lag_seconds","committed"}`,
 //     `cursor.reset` `{"cursor","table","to":…}`. Made by its first commit; reading from an unknown one is
-//     `CURSOR_NOT_FOUND`.
+//     `CURSOR_NOT_FOUND`. A commit moves the buckets it names, a reset all; `expect` names places in the same way, and
+//     where it names none the cursor must stand nowhere yet (that is: at the earliest row). Both answer as `cursor.list`,
+//     without lag. Lag is that of the rows readable now: how many, and how old the oldest of them is. A cursor goes with
+//     its table, its place in a partition with the partition.
 //
 // The long bodies:
 //
