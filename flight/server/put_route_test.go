@@ -67,3 +67,43 @@ func TestBucketsThatAreNotThere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRoundRobinMovesOnWithEachBatch(t *testing.T) {
+	r, err := newRouter(new(atomic.Uint32), &quiver.Table{Buckets: 3, Options: quiver.Options{RoundRobin: true}}, &flight.PutCommand{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := flight.BatchOrder{Writer: quiver.NoWriter, Sequence: quiver.NoSequence, ExpectOffset: flight.NoExpectation}
+	var filled [3]int
+	last := int32(-1)
+	for range 30 {
+		bucket, err := r.bucket(order, 8)
+		if err != nil || bucket == last {
+			t.Fatalf("bucket %d after %d, %v", bucket, last, err)
+		}
+		last = bucket
+		filled[bucket]++
+	}
+	if filled != [3]int{10, 10, 10} {
+		t.Errorf("filled %v", filled)
+	}
+}
+
+func TestKeysDecideAlone(t *testing.T) {
+	one := int32(1)
+	table := &quiver.Table{Buckets: 5, BucketKey: []quiver.ColumnID{1}}
+	if _, err := newRouter(new(atomic.Uint32), table, &flight.PutCommand{Bucket: &one}); quiver.ReasonOf(err) != quiver.BadCommand {
+		t.Error(err)
+	}
+	r, err := newRouter(new(atomic.Uint32), table, &flight.PutCommand{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.bucket(flight.BatchOrder{Bucket: &one}, 1); quiver.ReasonOf(err) != quiver.BadCommand {
+		t.Error(err)
+	}
+	order := flight.BatchOrder{Writer: 3, Sequence: 4, ExpectOffset: 7} // whether it falls into one bucket is seen later
+	if _, err := r.bucket(order, 1); err != nil {
+		t.Error(err)
+	}
+}
