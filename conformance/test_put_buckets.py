@@ -165,6 +165,22 @@ def test_a_put_to_a_partition(client, table):
         writer.close()
 
 
+def test_a_put_command_to_a_partition(client, table):
+    """The command's key does what a path of three parts does, and a numbered stream can have it."""
+    regional(client, table)
+    me = action(client, "writer.init")[0]
+    command = {"put": table, "partition": "region=eu", **me, "sequence": 0}
+    for _ in range(2):  # the second time all of it is a repeat
+        writer, _ = client.do_put(fl.FlightDescriptor.for_command(json.dumps(command)), rows(0, 1).schema)
+        writer.write_batch(rows(0, 5, ["eu"]))
+        writer.close()
+    assert read(client, table, partition="region=eu").num_rows == 5
+    with refused("SCHEMA_MISMATCH", "region=us", "region=eu", "rest: not appended"):
+        writer, _ = client.do_put(fl.FlightDescriptor.for_command(json.dumps({"put": table, "partition": "region=eu"})), rows(0, 1).schema)
+        writer.write_batch(rows(0, 5, ["us"]))
+        writer.close()
+
+
 def test_partitions_that_writing_may_not_make(client, table):
     regional(client, table, options={"partition.create-on-write": "false"})
     action(client, "partition.create", {"table": table, "partition": "region=eu"})

@@ -204,12 +204,13 @@ func (a *Appender) Append(ctx context.Context, batch arrow.RecordBatch) error {
 	if err != nil {
 		return err
 	}
-	if err := a.room(ctx); err != nil {
+	if err := a.lockWithRoom(ctx); err != nil {
+		u.release()
 		return err
 	}
-	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.cutLocked(); err != nil {
+		u.release()
 		return err
 	}
 	return a.queueLocked(u)
@@ -253,13 +254,19 @@ func (a *Appender) nth(n int64) (u *unacked, last bool) {
 	return nil, a.closing || a.err != nil
 }
 
-// queueLocked puts a batch behind the others and gives it its number.
-func (a *Appender) queueLocked(u *unacked) error {
-	switch {
-	case a.err != nil:
-		return a.err
-	case a.closing:
+// stateLocked says why nothing more is taken, nil if it is.
+func (a *Appender) stateLocked() error {
+	if a.err == nil && a.closing {
 		return errAppenderClosed
+	}
+	return a.err
+}
+
+// queueLocked puts a batch behind the others and gives it its number. A batch that is not taken is let go.
+func (a *Appender) queueLocked(u *unacked) error {
+	if err := a.stateLocked(); err != nil {
+		u.release()
+		return err
 	}
 	u.sequence, u.expect = a.next, a.expect
 	if a.next != quiver.NoSequence {

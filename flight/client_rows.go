@@ -80,12 +80,9 @@ func (a *Appender) AppendRow(ctx context.Context, row any) error {
 func (a *Appender) lockWithRoom(ctx context.Context) error {
 	for {
 		a.mu.Lock()
-		if a.err == nil && !a.closing && a.bytes < a.options.MaxUnacked {
+		err := a.stateLocked()
+		if err == nil && a.bytes < a.options.MaxUnacked {
 			return nil
-		}
-		err := a.err
-		if err == nil && a.closing {
-			err = errAppenderClosed
 		}
 		a.mu.Unlock()
 		if err != nil {

@@ -87,7 +87,8 @@
 //   - `op`: log tables `append`; primary-key tables `upsert` (default) or `delete` (key columns suffice); a column
 //     `__change_type` sets it per row (`+I`, `+U` upsert, `-U` is skipped, `-D` delete). `columns` = partial update;
 //     without it an upsert writes whole rows. `bucket` sends all to one bucket, only on tables with neither bucket nor
-//     primary key, else `BAD_COMMAND`; a retry repeats it. `acks`: `all` (default) or `leader`.
+//     primary key, else `BAD_COMMAND`; a retry repeats it. `acks`: `all` (default) or `leader`. `partition` in the
+//     command does what a path of three parts does.
 //   - `sequence` and `expect_offset` are the first batch's; the server counts on from them. On one batch,
 //     `app_metadata` may carry `op`, `columns`, `sequence`, `bucket`, `expect_offset`, for that batch only. A stream is
 //     sequenced throughout or not at all (`BAD_COMMAND`). `app_metadata` on the schema message is ignored (arrow-go

@@ -201,6 +201,46 @@ func TestClientLingers(t *testing.T) {
 	}
 }
 
+// TestClientClosed: a closed appender takes nothing, keeps nothing, and says the same as before.
+func TestClientClosed(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer mem.AssertSize(t, 0)
+	c := dial(t, start(t, fs.NewMem()), flight.ClientOptions{Allocator: mem})
+	ctx := t.Context()
+	makeTable(t, c, "events", 1)
+	a, err := c.Append(ctx, "events", flight.AppendOptions{Linger: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type event struct {
+		N    int64  `arrow:"n"`
+		Text string `arrow:"text"`
+	}
+	for _, e := range []event{{0, "fits"}, {1, "\xff"}, {1, "fits, too"}} {
+		if err := a.AppendRow(ctx, e); (err != nil) != (e.Text == "\xff") {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if totals, err := a.Close(ctx); err != nil || totals.Rows != 2 {
+			t.Fatalf("%+v, %v", totals, err)
+		}
+	}
+	b := array.NewRecordBuilder(mem, numbers)
+	b.Field(0).(*array.Int64Builder).Append(7)
+	b.Field(1).AppendNull()
+	batch := b.NewRecordBatch()
+	b.Release()
+	if err := a.Append(ctx, batch); quiver.ReasonOf(err) != quiver.BadCommand {
+		t.Error(err)
+	}
+	batch.Release()
+	if err := a.AppendRow(ctx, event{}); quiver.ReasonOf(err) != quiver.BadCommand {
+		t.Error(err)
+	}
+	wantUpTo(t, numbersOf(t, c, "events"), 2)
+}
+
 // TestClientAdministers walks through the actions that have a method and were not called elsewhere.
 func TestClientAdministers(t *testing.T) {
 	c := dial(t, start(t, fs.NewMem()), flight.ClientOptions{})
