@@ -513,6 +513,8 @@ func (e *evolution) widenType(node *evolving, text string) error {
 		return fmt.Errorf("%s does not hold every value of %s", shortType(to), shortType(from))
 	case e.keys[node.id] != "" && !IsKeyType(to):
 		return fmt.Errorf("it is in the %s, which takes no %s", e.keys[node.id], shortType(to))
+	case e.keys[node.id] == primaryKeyWord:
+		return fmt.Errorf("it is in the %s, whose types stay: rows are found by them", primaryKeyWord)
 	}
 	if node.value != nil {
 		if node.value, err = widenValue(from, to, node.value); err != nil {

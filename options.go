@@ -22,6 +22,7 @@ type Options struct {
 	RoundRobin        bool          // rows without bucket key go to the buckets in turn, batch by batch; else to one for a while
 	CreateOnWrite     bool          // a row makes its partition, if there is none
 	Auto              AutoPartition // partitions made and dropped by the clock
+	Merging           Merging       // of tables with a primary key
 
 	set map[string]string // what was set, in the words it was set with
 }
@@ -42,6 +43,7 @@ type option struct {
 	meaning string
 	apply   func(o *Options, text string) error // nil: only the default can be had
 	fixed   bool                                // it is decided when the table is created
+	keyed   bool                                // it is for tables with a primary key
 }
 
 // optionTable holds every option there is. One without apply is known, and refused unless it asks for the default.
@@ -80,12 +82,22 @@ var optionTable = []option{
 		apply: func(o *Options, s string) error { return o.Auto.parseRetain(s) }},
 	{name: "partition.create-on-write", usual: "true", meaning: "whether a row makes its partition",
 		apply: func(o *Options, s string) error { return parseBool(&o.CreateOnWrite, s) }},
-	{name: "merge-engine", usual: "last-row", meaning: "how rows of one key become one", fixed: true},
-	{name: "merge-engine.version-column", meaning: "the version of a row", fixed: true},
-	{name: "delete-behavior", usual: "allow", meaning: "what a delete does"},
-	{name: "changelog-image", usual: "full", meaning: "what a changelog holds"},
-	{name: "changelog.no-op", usual: "skip", meaning: "whether an upsert that changes nothing is in the changelog"},
-	{name: "auto-increment", usual: "none", meaning: "the column that counts up", fixed: true},
+	{name: "merge-engine", usual: EngineLastRow, meaning: "how rows of one key become one: last-row, first-row, versioned, aggregation", fixed: true, keyed: true,
+		apply: func(o *Options, s string) error {
+			return parseWord(&o.Merging.Engine, s, EngineLastRow, EngineFirstRow, EngineVersioned, EngineAggregation)
+		}},
+	{name: "merge-engine.version-column", meaning: "the version of a row", fixed: true, keyed: true,
+		apply: func(o *Options, s string) error { o.Merging.VersionColumn = s; return nil }},
+	{name: "delete-behavior", usual: DeleteAllow, meaning: "what a delete does: allow, ignore, disable", keyed: true,
+		apply: func(o *Options, s string) error {
+			return parseWord(&o.Merging.Deletes, s, DeleteAllow, DeleteIgnore, DeleteDisable)
+		}},
+	{name: "changelog-image", usual: "full", meaning: "what a changelog holds: full, or wal (no row that an update replaces)", keyed: true,
+		apply: func(o *Options, s string) error { return parseChoice(&o.Merging.OmitBefore, s, "full", "wal") }},
+	{name: "changelog.no-op", usual: "skip", meaning: "whether an upsert that changes nothing is in the changelog: skip, emit", keyed: true,
+		apply: func(o *Options, s string) error { return parseChoice(&o.Merging.EmitNoOp, s, "skip", "emit") }},
+	{name: "auto-increment", usual: "none", meaning: "the column that the server counts up", fixed: true, keyed: true,
+		apply: func(o *Options, s string) error { return parseColumnOrNone(&o.Merging.AutoIncrement, s) }},
 	{name: "tier", usual: "false", meaning: "whether old rows move to remote storage"},
 	{name: "tier.freshness", usual: "3m", meaning: "how far remote storage may lag"},
 	{name: "tier.iceberg", usual: "true", meaning: "whether remote storage is an Iceberg table"},
@@ -121,7 +133,7 @@ func ParseOptions(set map[string]string) (Options, error) {
 func parseOptions(set map[string]string, faults *faultList) (Options, error) {
 	o := Options{set: maps.Clone(set)}
 	for _, known := range optionTable {
-		if known.apply == nil {
+		if known.apply == nil || known.usual == "" {
 			continue
 		}
 		if err := known.apply(&o, known.usual); err != nil {
@@ -163,8 +175,8 @@ func (o *Options) apply(name, text string) error {
 	}
 	i := slices.IndexFunc(optionTable, func(known option) bool { return known.name == name })
 	switch {
-	case i < 0 && strings.HasPrefix(name, "aggregate."):
-		return fmt.Errorf("option %s is not supported by this version", quote(name))
+	case i < 0 && strings.HasPrefix(name, aggregatePrefix):
+		return o.setAggregate(name, text)
 	case i < 0:
 		return fmt.Errorf("there is no option %s%s", quote(name), suggest(name, optionNames()))
 	case text == optionTable[i].usual, o.isTotal(name, text):

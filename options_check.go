@@ -27,6 +27,7 @@ func (t *Table) checkOptions(o *Options, faults *faultList) {
 			faults.add("option statistics: there is no column %s%s", quote(name), suggest(name, t.Schema.Names()))
 		}
 	}
+	t.checkMerging(o, faults)
 	if o.RoundRobin && len(t.BucketKey) > 0 {
 		faults.add("option bucket.assignment: the bucket key decides a row's bucket, so it cannot be round-robin")
 	}

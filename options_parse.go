@@ -39,6 +39,21 @@ func parseBool(to *bool, text string) error {
 	return nil
 }
 
+// parseChoice reads one of two words; the second one is true.
+func parseChoice(to *bool, text, no, yes string) error {
+	word := ""
+	err := parseWord(&word, text, no, yes)
+	*to = word == yes
+	return err
+}
+
+func parseColumnOrNone(to *string, text string) error {
+	if *to = text; text == "none" {
+		*to = ""
+	}
+	return nil
+}
+
 func parseAssignment(o *Options, text string) error {
 	word := ""
 	err := parseWord(&word, text, "sticky", "round-robin")

@@ -35,6 +35,7 @@ type Schema struct {
 	stored     *arrow.Schema // with field ids
 	byID       map[ColumnID]int
 	byName     map[string]int
+	changelog  *changelogSchema // see WithChangeType
 }
 
 // NewSchema makes the schema that a table with these columns has.
@@ -74,7 +75,7 @@ func normalizeSchema(user *arrow.Schema) (*arrow.Schema, error) {
 // newSchema builds a schema of normalised and checked columns, whose fields get their ids depth first.
 func newSchema(id SchemaID, plain *arrow.Schema, defaults map[string]any, ids *idGiver) (*Schema, error) {
 	n := plain.NumFields()
-	s := &Schema{id: id, arrow: plain, columns: make([]Column, n), byID: make(map[ColumnID]int, n), byName: make(map[string]int, n)}
+	s := &Schema{id: id, arrow: plain, changelog: new(changelogSchema), columns: make([]Column, n), byID: make(map[ColumnID]int, n), byName: make(map[string]int, n)}
 	stored := make([]arrow.Field, n)
 	for i, f := range plain.Fields() {
 		var columnID ColumnID

@@ -124,7 +124,15 @@ func countFields(f arrow.Field) int {
 // no table can have them. Of the columns of a segment there may be none.
 func SchemaFromStored(id SchemaID, stored *arrow.Schema) (*Schema, error) {
 	if stored.NumFields() == 0 {
-		return &Schema{id: id, arrow: stored, stored: stored}, nil
+		return &Schema{id: id, arrow: stored, stored: stored, changelog: new(changelogSchema)}, nil
+	}
+	if n := stored.NumFields() - 1; stored.Field(n).Name == ChangeTypeColumn {
+		md := stored.Metadata()
+		s, err := SchemaFromStored(id, arrow.NewSchema(stored.Fields()[:n], &md))
+		if err != nil {
+			return nil, err
+		}
+		return s.WithChangeType(), nil
 	}
 	var ids []ColumnID
 	last := ColumnID(0)

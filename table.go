@@ -17,6 +17,7 @@ type Table struct {
 	Name        string
 	Schema      *Schema
 	Buckets     int32       // of each partition, numbered from 0
+	PrimaryKey  []ColumnID  // what names a row, in the order in which rows sort; empty: it is a log table
 	BucketKey   []ColumnID  // what decides a row's bucket; empty: nothing in the row does
 	PartitionBy []ColumnID  // what decides a row's partition; empty: the table has the one partition 0
 	Partitions  []Partition // by name; empty on unpartitioned tables. It may be shared: do not change it
@@ -58,7 +59,7 @@ func (s TableSpec) Table(id TableID, created int64) (*Table, error) {
 	if err := s.checkShape(); err != nil {
 		return nil, err
 	}
-	schema, err := NewSchema(1, s.Schema, s.Defaults)
+	schema, err := NewSchema(1, requireKey(s.Schema, s.PrimaryKey), s.Defaults)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +68,9 @@ func (s TableSpec) Table(id TableID, created int64) (*Table, error) {
 		Comment: s.Comment, Created: created,
 	}
 	if err := t.setKeys(s.BucketKey, s.PartitionBy); err != nil {
+		return nil, err
+	}
+	if err := t.setPrimaryKey(s.PrimaryKey, s.BucketKey); err != nil {
 		return nil, err
 	}
 	if t.Options, err = t.parseOptions(s.Options); err != nil {
@@ -80,8 +84,6 @@ func (s TableSpec) checkShape() error {
 	switch {
 	case s.Schema == nil:
 		return Errorf(BadCommand, "a table needs a schema")
-	case len(s.PrimaryKey) > 0:
-		return Errorf(BadCommand, "primary_key: this version makes log tables only")
 	case s.Buckets < 0 || s.Buckets > MaxBuckets:
 		return Errorf(BadCommand, "buckets: %d does not lie between 1 and %d", s.Buckets, MaxBuckets)
 	case len(s.Comment) > maxComment:

@@ -96,6 +96,9 @@ func (t *Table) alterColumns(changes []SchemaChange, faults *faultList) error {
 	for _, id := range t.PartitionBy {
 		keys[id] = "partition key"
 	}
+	for _, id := range t.PrimaryKey {
+		keys[id] = primaryKeyWord
+	}
 	schema, err := t.Schema.alter(changes, t.Schema.id+1, keys, faults)
 	if err != nil {
 		return err
@@ -121,6 +124,7 @@ func (t *Table) alterOptions(set map[string]string, old *Table, columns bool, fa
 	if set["statistics"] == old.Options.set["statistics"] {
 		options = options.follow(old.Schema, t.Schema)
 	}
+	options.followMerging(old, t.Schema)
 	t.checkOptions(&options, faults)
 	t.Options = options
 	return nil

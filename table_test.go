@@ -31,7 +31,10 @@ func TestTableSpec(t *testing.T) {
 		"database":  {func(s *TableSpec) { s.Database = "a b" }, BadName, "database name"},
 		"table":     {func(s *TableSpec) { s.Name = "" }, BadName, "table name"},
 		"no schema": {func(s *TableSpec) { s.Schema = nil }, BadCommand, "a table needs a schema"},
-		"key":       {func(s *TableSpec) { s.PrimaryKey = []string{"id"} }, BadCommand, "primary_key"},
+		"key":       {func(s *TableSpec) { s.PrimaryKey = []string{"price"} }, BadCommand, `primary_key: column "price" has type double`},
+		"key without partition": {func(s *TableSpec) {
+			s.PrimaryKey, s.Schema, s.PartitionBy, s.Defaults = []string{"id"}, schemaOf(t, "struct<id: int64, day: string>"), []string{"day"}, nil
+		}, BadCommand, "has to contain the columns of partition_by"},
 		"bucket key": {func(s *TableSpec) { s.BucketKey = []string{"pricee", "id", "id"} }, BadCommand,
 			`bucket_key: there is no column "pricee", did you mean "price"?; bucket_key: column "id" is there twice`},
 		"partitions": {func(s *TableSpec) { s.PartitionBy = []string{"price"} }, BadCommand, `partition_by: column "price" has type double`},

@@ -3,7 +3,6 @@ package kv
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"math"
 	"math/big"
 	"math/bits"
@@ -16,64 +15,11 @@ import (
 	"github.com/quiverlog/quiver"
 )
 
-// Aggregate is the function by which a column's values become one.
-type Aggregate struct {
-	Function  string
-	Delimiter string // of listagg
-}
-
-// DefaultDelimiter is what listagg puts between values.
-const DefaultDelimiter = ","
-
-// DefaultFunction is that of columns for which none is given.
-const DefaultFunction = "last_value_ignore_nulls"
-
-// aggregateFunctions lists the functions. Those that see nulls are told of them; the others keep what there is when a
-// null comes, and take what comes when there is nothing yet.
-var aggregateFunctions = []string{"sum", "product", "max", "min", "last_value", "last_value_ignore_nulls", "first_value",
-	"first_value_ignore_nulls", "listagg", "bool_and", "bool_or", "rbm32", "rbm64"}
-
-// AggregateFunctions lists the names of all functions.
-func AggregateFunctions() []string { return slices.Clone(aggregateFunctions) }
-
 // combine joins two values of a column, neither of which is null.
 type combine func(dt arrow.DataType, now, next []byte) ([]byte, error)
 
-// CheckAggregate refuses a function that there is not, or that the column's type does not take.
-func CheckAggregate(c quiver.Column, a Aggregate) error {
-	if !slices.Contains(aggregateFunctions, a.Function) {
-		err := quiver.Errorf(quiver.BadOption, "option aggregate.%s: there is no function %q", c.Field.Name, a.Function)
-		if near := quiver.Nearest(a.Function, aggregateFunctions); near != "" {
-			return err.Advise(fmt.Sprintf("did you mean %q?", near))
-		}
-		return err
-	}
-	if takes := aggregateTakes(a.Function, c.Field.Type); !takes {
-		return quiver.Errorf(quiver.BadOption, "option aggregate.%s: %s does not take %s", c.Field.Name, a.Function, quiver.FormatType(c.Field.Type))
-	}
-	return nil
-}
-
-func aggregateTakes(function string, dt arrow.DataType) bool {
-	id := dt.ID()
-	number := arrow.IsInteger(id) || arrow.IsDecimal(id) || id == arrow.FLOAT32 || id == arrow.FLOAT64
-	switch function {
-	case "sum", "product":
-		return number
-	case "max", "min":
-		return number || keyed(dt)
-	case "listagg":
-		return isText(id)
-	case "bool_and", "bool_or":
-		return id == arrow.BOOL
-	case "rbm32", "rbm64":
-		return isBinary(id)
-	}
-	return true
-}
-
 // aggregate gives the value of a column after one more.
-func aggregate(a Aggregate, dt arrow.DataType, now, next value) (value, error) {
+func aggregate(a quiver.Aggregate, dt arrow.DataType, now, next value) (value, error) {
 	switch a.Function {
 	case "last_value":
 		return next, nil

@@ -47,7 +47,11 @@ func benchRows(c Config, r *rand.Rand, n, keys int) *Rows {
 
 func benchTablet(b *testing.B) (*Store, *Tablet, Config) {
 	c := benchTable(b)
-	store, err := Open(fs.Disk(), b.TempDir(), Options{})
+	dir, err := OpenDir(fs.Disk(), b.TempDir(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	store, err := dir.Open()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -30,8 +30,8 @@ type Config struct {
 	Schema        *quiver.Schema
 	Key           []quiver.ColumnID // in the order in which rows sort
 	Engine        Engine
-	Version       quiver.ColumnID               // of Versioned
-	Aggregates    map[quiver.ColumnID]Aggregate // of Aggregation; a column without one takes the last value that is not null
+	Version       quiver.ColumnID                      // of Versioned
+	Aggregates    map[quiver.ColumnID]quiver.Aggregate // of Aggregation; a column without one takes the last value that is not null
 	Deletes       DeleteBehavior
 	OmitBefore    bool            // the changelog has no -U
 	EmitNoOp      bool            // an upsert that changes nothing stands in the changelog

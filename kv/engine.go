@@ -23,9 +23,9 @@ type engine struct {
 
 var _ pebble.LoggerAndTracer = (*engine)(nil)
 
-func openEngine(fsys fs.FS, dir string, o Options) (*engine, error) {
+func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, error) {
 	e := &engine{fence: fs.NewFence(fsys), logger: o.Logger, cache: pebble.NewCache(o.CacheBytes)}
-	db, err := pebble.Open(dir, e.options(o))
+	db, err := pebble.Open(dir, e.options(lock, o))
 	if err == nil {
 		e.db = db
 		err = e.failure()
@@ -46,9 +46,10 @@ const (
 	openFiles   = 1000
 )
 
-func (e *engine) options(o Options) *pebble.Options {
+func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {
 	p := &pebble.Options{
 		FS:            e.fence,
+		Lock:          lock,
 		Logger:        e,
 		EventListener: &pebble.EventListener{BackgroundError: e.fail, DataCorruption: e.corrupt},
 		// Pinned, so that a newer Pebble does not make directories that an older program cannot open. Excising a

@@ -60,7 +60,7 @@ func TestAggregates(t *testing.T) {
 		{"bool_and", boolt, value{raw: []byte{1}}, value{raw: []byte{0}}, value{raw: []byte{0}}, false},
 		{"bool_or", boolt, value{raw: []byte{1}}, value{raw: []byte{0}}, value{raw: []byte{1}}, false},
 	} {
-		got, err := aggregate(Aggregate{Function: c.function, Delimiter: ";"}, c.dt, c.now, c.next)
+		got, err := aggregate(quiver.Aggregate{Function: c.function, Delimiter: ";"}, c.dt, c.now, c.next)
 		if (err != nil) != c.refused || !c.refused && (got.null != c.want.null || !bytes.Equal(got.raw, c.want.raw)) {
 			t.Errorf("%s of %x and %x is %x, %v; want %x", c.function, c.now.raw, c.next.raw, got.raw, err, c.want.raw)
 		}
@@ -71,7 +71,7 @@ func TestBitmaps(t *testing.T) {
 	a, b := roaring.BitmapOf(1, 5), roaring.BitmapOf(5, 1<<30)
 	x, _ := a.ToBytes()
 	y, _ := b.ToBytes()
-	got, err := aggregate(Aggregate{Function: "rbm32"}, arrow.BinaryTypes.Binary, value{raw: x}, value{raw: y})
+	got, err := aggregate(quiver.Aggregate{Function: "rbm32"}, arrow.BinaryTypes.Binary, value{raw: x}, value{raw: y})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,14 +81,14 @@ func TestBitmaps(t *testing.T) {
 	c, d := roaring64.BitmapOf(1, 1<<40), roaring64.BitmapOf(7)
 	x, _ = c.ToBytes()
 	y, _ = d.ToBytes()
-	if got, err = aggregate(Aggregate{Function: "rbm64"}, arrow.BinaryTypes.Binary, value{raw: x}, value{raw: y}); err != nil {
+	if got, err = aggregate(quiver.Aggregate{Function: "rbm64"}, arrow.BinaryTypes.Binary, value{raw: x}, value{raw: y}); err != nil {
 		t.Fatal(err)
 	}
 	if both, err := read64(got.raw); err != nil || !both.Equals(roaring64.Or(c, d)) {
 		t.Errorf("the union is %v, %v", both, err)
 	}
 	for _, function := range []string{"rbm32", "rbm64"} {
-		if _, err := aggregate(Aggregate{Function: function}, arrow.BinaryTypes.Binary, value{null: true}, value{raw: []byte("no bitmap at all")}); quiver.ReasonOf(err) != quiver.SchemaMismatch {
+		if _, err := aggregate(quiver.Aggregate{Function: function}, arrow.BinaryTypes.Binary, value{null: true}, value{raw: []byte("no bitmap at all")}); quiver.ReasonOf(err) != quiver.SchemaMismatch {
 			t.Errorf("%s takes garbage: %v", function, err)
 		}
 	}
@@ -111,24 +111,19 @@ func FuzzBitmap(f *testing.F) {
 	})
 }
 
-func TestChecks(t *testing.T) {
-	column := func(dt arrow.DataType) quiver.Column {
-		return quiver.Column{Field: arrow.Field{Name: "x", Type: dt, Nullable: true}}
+// openStore opens a store whose directory is given back with the test.
+func openStore(t testing.TB, fsys fs.FS, o Options) *Store {
+	t.Helper()
+	dir, err := OpenDir(fsys, "/data/kv", o)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for function, dt := range map[string]arrow.DataType{"summ": arrow.PrimitiveTypes.Int8, "sum": arrow.BinaryTypes.String, "listagg": arrow.PrimitiveTypes.Int8, "rbm32": arrow.BinaryTypes.String} {
-		if err := CheckAggregate(column(dt), Aggregate{Function: function}); quiver.ReasonOf(err) != quiver.BadOption {
-			t.Errorf("%s of %s: %v", function, dt, err)
-		}
+	t.Cleanup(func() { _ = dir.Close() })
+	store, err := dir.Open()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := CheckAggregate(column(arrow.BinaryTypes.String), Aggregate{Function: "listag"}); err == nil || !strings.Contains(err.Error(), `did you mean "listagg"?`) {
-		t.Error(err)
-	}
-	if err := CheckKey(column(arrow.PrimitiveTypes.Int8)); err == nil || !strings.Contains(err.Error(), "may not be null") {
-		t.Error(err)
-	}
-	if err := CheckKey(quiver.Column{Field: arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Float64}}); quiver.ReasonOf(err) != quiver.SchemaMismatch {
-		t.Error(err)
-	}
+	return store
 }
 
 // small is a tablet with a key k and a value v.
@@ -140,10 +135,7 @@ func small(t *testing.T, c Config) *Tablet {
 		t.Fatal(err)
 	}
 	c.Key = []quiver.ColumnID{1}
-	store, err := Open(fs.NewMem(), "/kv", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openStore(t, fs.NewMem(), Options{})
 	t.Cleanup(func() { _ = store.Close() })
 	tablet, err := store.Tablet(testBucket, c)
 	if err != nil {
@@ -249,10 +241,7 @@ func TestFailuresEndNoProcess(t *testing.T) {
 		}
 		return nil
 	})
-	store, err := Open(disk, "/kv", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openStore(t, disk, Options{})
 	config := small(t, Config{}).current().Config
 	tablet, err := store.Tablet(testBucket, config)
 	if err != nil {

@@ -8,10 +8,13 @@ import (
 type merger struct {
 	codec      *codec
 	config     Config
-	version    int         // the number of the version column among the values
-	aggregates []Aggregate // of each value column
-	counter    int         // the number of the auto-increment column, -1: none
+	version    int                // the number of the version column among the values
+	aggregates []quiver.Aggregate // of each value column
+	counter    int                // the number of the auto-increment column, -1: none
 }
+
+// defaultDelimiter is what listagg puts between values.
+const defaultDelimiter = ","
 
 func newMerger(c *codec, config Config) (merger, error) {
 	m := merger{codec: c, config: config, version: -1, counter: -1}
@@ -26,10 +29,10 @@ func newMerger(c *codec, config Config) (merger, error) {
 		column := c.schema.Columns()[c.values[i].place]
 		a, ok := config.Aggregates[column.ID]
 		if !ok {
-			a = Aggregate{Function: DefaultFunction}
+			a = quiver.Aggregate{Function: quiver.DefaultFunction}
 		}
 		if a.Delimiter == "" {
-			a.Delimiter = DefaultDelimiter
+			a.Delimiter = defaultDelimiter
 		}
 		m.aggregates = append(m.aggregates, a)
 	}

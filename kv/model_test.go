@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -85,7 +86,7 @@ func randomConfig(t testing.TB, r *rand.Rand) Config {
 	case Versioned:
 		c.Version = idOf(s, "v")
 	case Aggregation:
-		c.Aggregates = map[quiver.ColumnID]Aggregate{
+		c.Aggregates = map[quiver.ColumnID]quiver.Aggregate{
 			idOf(s, "v"): {Function: "sum"}, idOf(s, "text"): {Function: "listagg", Delimiter: "|"},
 			idOf(s, "flag"): {Function: "bool_or"}, idOf(s, "price"): {Function: "max"}, idOf(s, "list"): {Function: "first_value"},
 		}
@@ -298,6 +299,7 @@ func allPlaces(s *quiver.Schema) []int {
 type bucket struct {
 	t      *testing.T
 	r      *rand.Rand
+	dir    *Dir
 	store  *Store
 	tablet *Tablet
 	model  *model
@@ -310,7 +312,10 @@ var testBucket = quiver.BucketID{Table: 7, Partition: 3, Bucket: 1}
 
 func (b *bucket) open(fsys fs.FS, c Config) {
 	var err error
-	if b.store, err = Open(fsys, "/data/kv", Options{MemtableBytes: 64 << 10, CacheBytes: 1 << 20}); err != nil {
+	if b.dir, err = OpenDir(fsys, "/data/kv", Options{MemtableBytes: 64 << 10, CacheBytes: 1 << 20}); err != nil {
+		b.t.Fatal(err)
+	}
+	if b.store, err = b.dir.Open(); err != nil {
 		b.t.Fatal(err)
 	}
 	if b.tablet, err = b.store.Tablet(testBucket, c); err != nil {
@@ -597,7 +602,7 @@ func (b *bucket) restart(disk *fs.Mem, c Config, crash bool) *fs.Mem {
 	if crash {
 		after = disk.CrashClone(fs.CrashConfig{Rand: b.r, KeepUnsynced: b.r.IntN(101), TearSectors: true})
 	}
-	if err := b.store.Close(); err != nil {
+	if err := errors.Join(b.store.Close(), b.dir.Close()); err != nil {
 		b.t.Fatal(err)
 	}
 	b.open(after, c)

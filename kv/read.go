@@ -19,6 +19,7 @@ type Answer struct {
 	Columns []arrow.Array  // the caller releases them
 	Offsets []int64        // of each row: that of its last change
 	Index   []int64        // of a lookup: the place of its key among those asked for
+	Sources []int32        // which bucket it was found in, by the number that the caller gave it
 	Schema  *quiver.Schema // that the places are about
 }
 
@@ -29,53 +30,87 @@ func (a *Answer) Release() {
 	}
 }
 
-// CheckKeys finds the columns of a lookup among those of the primary key: all of them, or, of a prefix, the first ones.
-func CheckKeys(c Config, names []string, prefix bool) error {
-	var key []string
-	for _, id := range c.Key {
-		column, _ := c.Schema.Column(id)
-		key = append(key, column.Field.Name)
-	}
-	if prefix && len(names) > 0 && len(names) <= len(key) && slices.Equal(names, key[:len(names)]) {
-		return nil
-	}
-	if !prefix && slices.Equal(names, key) {
-		return nil
-	}
-	what := "all columns of the primary key, in its order"
-	if prefix {
-		what = "the first columns of the primary key, in its order"
-	}
-	return quiver.Errorf(quiver.BadCommand, "a lookup by %q does not name %s: %q", names, what, key)
+// Lookup finds rows by their whole keys, in one bucket or several of one table. It is used by one goroutine.
+type Lookup struct {
+	shape   *shape
+	keys    [][]byte // without the prefix of a bucket
+	found   []row
+	sources []int32 // where each was found
 }
 
-// Get answers which of the keys there are, in their order. keys has the columns of the primary key.
-func (t *Tablet) Get(ctx context.Context, keys []arrow.Array, places []int) (*Answer, error) {
+// NewLookup begins a lookup of the keys in the columns, which are those of the primary key, in its order.
+func (t *Tablet) NewLookup(columns []arrow.Array) (*Lookup, error) {
 	s := t.current()
-	n := keys[0].Len()
-	encoded, err := s.codec.encodeKeys(t.rows, inputsOf(keys), n)
+	if len(columns) != len(s.codec.keys) {
+		return nil, quiver.Errorf(quiver.Internal, "kv: %d columns for a key of %d", len(columns), len(s.codec.keys))
+	}
+	n := columns[0].Len()
+	keys, err := s.codec.encodeKeys(nil, inputsOf(columns), n)
 	if err != nil {
 		return nil, err
 	}
-	order := make([]int32, n)
-	for i := range order {
-		order[i] = int32(i)
+	return &Lookup{shape: s, keys: keys, found: make([]row, n), sources: make([]int32, n)}, nil
+}
+
+// Find looks in a bucket for some of the keys, by their places; nil: all. source is what the answer says of where they
+// were found.
+func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int32) error {
+	if which == nil {
+		which = make([]int32, len(l.keys))
+		for i := range which {
+			which[i] = int32(i)
+		}
 	}
-	slices.SortFunc(order, func(a, b int32) int { return bytes.Compare(encoded[a], encoded[b]) })
-	found, err := t.getSorted(ctx, s, encoded, order)
+	slices.SortFunc(which, func(a, b int32) int { return bytes.Compare(l.keys[a], l.keys[b]) })
+	it, err := t.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: t.rows, UpperBound: after(t.rows)})
 	if err != nil {
-		return nil, err
+		return t.store.readError(err)
 	}
-	b := newAnswer(s, n, places)
-	for i, r := range found {
+	key := slices.Clone(t.rows)
+	for n, i := range which {
+		if n%checkEvery == checkEvery-1 && ctx.Err() != nil {
+			return errors.Join(context.Cause(ctx), it.Close())
+		}
+		l.sources[i] = source
+		if n > 0 && bytes.Equal(l.keys[i], l.keys[which[n-1]]) {
+			l.found[i] = l.found[which[n-1]]
+			continue
+		}
+		key = append(key[:len(t.rows)], l.keys[i]...)
+		if l.found[i], err = get(it, key); err == nil && l.found[i] != nil {
+			l.found[i], err = t.read(l.shape, l.found[i])
+		}
+		if err != nil {
+			break
+		}
+	}
+	return t.store.readError(firstError(err, it.Error(), it.Close()))
+}
+
+// Answer gives the rows that were found, in the order of their keys' places.
+func (l *Lookup) Answer(places []int) (*Answer, error) {
+	b := newAnswer(l.shape, len(l.keys), places)
+	for i, r := range l.found {
 		if r == nil {
 			continue
 		}
-		if err := b.add(int64(i), encoded[i][rowPrefix:], r); err != nil {
-			return nil, t.store.readError(err)
+		if err := b.add(int64(i), l.sources[i], l.keys[i], r); err != nil {
+			return nil, err
 		}
 	}
 	return b.finish(), nil
+}
+
+// Get answers which of the keys there are in this bucket, in their order.
+func (t *Tablet) Get(ctx context.Context, keys []arrow.Array, places []int) (*Answer, error) {
+	l, err := t.NewLookup(keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Find(ctx, t, nil, 0); err != nil {
+		return nil, err
+	}
+	return l.Answer(places)
 }
 
 func inputsOf(columns []arrow.Array) []*input {
@@ -88,30 +123,6 @@ func inputsOf(columns []arrow.Array) []*input {
 
 // checkEvery is after how many rows a long read looks whether anybody still waits for it.
 const checkEvery = 1024
-
-func (t *Tablet) getSorted(ctx context.Context, s *shape, keys [][]byte, order []int32) ([]row, error) {
-	it, err := t.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: t.rows, UpperBound: after(t.rows)})
-	if err != nil {
-		return nil, t.store.readError(err)
-	}
-	found := make([]row, len(keys))
-	for n, i := range order {
-		if n%checkEvery == checkEvery-1 && ctx.Err() != nil {
-			return nil, errors.Join(context.Cause(ctx), it.Close())
-		}
-		if n > 0 && bytes.Equal(keys[i], keys[order[n-1]]) {
-			found[i] = found[order[n-1]]
-			continue
-		}
-		if found[i], err = get(it, keys[i]); err == nil && found[i] != nil {
-			found[i], err = t.read(s, found[i])
-		}
-		if err != nil {
-			break
-		}
-	}
-	return found, t.store.readError(firstError(err, it.Error(), it.Close()))
-}
 
 // answerBuilder builds an Answer.
 type answerBuilder struct {
@@ -127,8 +138,9 @@ func newAnswer(s *shape, rows int, places []int) *answerBuilder {
 	return &answerBuilder{newOutputs(s.codec, min(rows, 1<<16), sorted...), &Answer{Places: sorted, Schema: s.Schema}}
 }
 
-func (b *answerBuilder) add(index int64, key []byte, r row) error {
+func (b *answerBuilder) add(index int64, source int32, key []byte, r row) error {
 	b.answer.Len++
+	b.answer.Sources = append(b.answer.Sources, source)
 	b.answer.Index = append(b.answer.Index, index)
 	b.answer.Offsets = append(b.answer.Offsets, int64(r.offset()))
 	return b.outputs.add(key, r)
@@ -159,19 +171,22 @@ type Bounds struct {
 	From, Until []byte
 }
 
-// KeyPrefix encodes the leading columns of the primary key of one row.
-func (t *Tablet) KeyPrefix(columns []arrow.Array, i int) ([]byte, error) {
+// KeyPrefix encodes values of the leading columns of the primary key, in the Go types that quiver.ParseDefault gives.
+func (t *Tablet) KeyPrefix(values []any) ([]byte, error) {
 	c := t.current().codec
-	if len(columns) > len(c.keys) {
-		return nil, quiver.Errorf(quiver.BadCommand, "%d values for a primary key of %d columns", len(columns), len(c.keys))
+	if len(values) > len(c.keys) {
+		return nil, quiver.Errorf(quiver.BadCommand, "%d values for a primary key of %d columns", len(values), len(c.keys))
 	}
 	var key []byte
-	for n, column := range columns {
-		in := newInput(column)
-		if in.null(i) {
+	for i, v := range values {
+		if v == nil {
 			return nil, quiver.Errorf(quiver.BadCommand, "a value of the primary key is null")
 		}
-		key = c.keys[n].append(key, in.raw(i))
+		raw, err := rawDefault(v)
+		if err != nil {
+			return nil, err
+		}
+		key = c.keys[i].append(key, raw)
 	}
 	return key, nil
 }
@@ -179,17 +194,37 @@ func (t *Tablet) KeyPrefix(columns []arrow.Array, i int) ([]byte, error) {
 // PrefixBounds are the bounds of all keys that begin with a prefix.
 func PrefixBounds(prefix []byte) Bounds { return Bounds{From: prefix, Until: after(prefix)} }
 
-// Scanner reads rows in the order of their keys. It is used by one goroutine, and closed.
+// Scanner reads rows: of one bucket, or of several one after the other, or all of them in the order of their keys. It is
+// used by one goroutine, and closed.
 type Scanner struct {
-	tablet *Tablet
-	shape  *shape
-	it     *pebble.Iterator
-	places []int
-	valid  bool // the iterator stands on a row that was not given yet
+	shape   *shape
+	places  []int
+	ordered bool
+	open    []*bucketScan // that have rows left
+	all     []*bucketScan
 }
 
-// Scan reads the rows within the bounds, as a snapshot has them; without one as they are now.
+// bucketScan is where a scan stands in one bucket.
+type bucketScan struct {
+	tablet *Tablet
+	source int32
+	it     *pebble.Iterator
+}
+
+func (b *bucketScan) key() []byte { return b.it.Key()[rowPrefix:] }
+
+// Scan begins to read the rows of the tablet within the bounds, as a snapshot has them; without one as they are now.
 func (t *Tablet) Scan(ctx context.Context, snapshot *Snapshot, within Bounds, places []int) (*Scanner, error) {
+	s := &Scanner{shape: t.current(), places: places}
+	return s, s.Add(ctx, t, snapshot, within, 0)
+}
+
+// InKeyOrder has the rows of all buckets come in the order of their keys.
+func (s *Scanner) InKeyOrder() { s.ordered = true }
+
+// Add has the rows of another bucket read behind the others, or among them. source is what answers say of where a row
+// is from.
+func (s *Scanner) Add(ctx context.Context, t *Tablet, snapshot *Snapshot, within Bounds, source int32) error {
 	lower, upper := t.rows, after(t.rows)
 	if within.From != nil {
 		lower = slices.Concat(t.rows, within.From)
@@ -206,42 +241,79 @@ func (t *Tablet) Scan(ctx context.Context, snapshot *Snapshot, within Bounds, pl
 	}
 	it, err := reader.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, t.store.readError(err)
+		return t.store.readError(err)
 	}
-	return &Scanner{tablet: t, shape: t.current(), it: it, places: places, valid: it.First()}, nil
+	b := &bucketScan{tablet: t, source: source, it: it}
+	s.all = append(s.all, b)
+	if it.First() {
+		s.open = append(s.open, b)
+	}
+	return t.store.readError(it.Error())
+}
+
+// next gives the bucket whose row comes next, nil at the end.
+func (s *Scanner) next() *bucketScan {
+	if len(s.open) == 0 {
+		return nil
+	}
+	first := s.open[0]
+	if s.ordered {
+		for _, b := range s.open[1:] {
+			if bytes.Compare(b.key(), first.key()) < 0 {
+				first = b
+			}
+		}
+	}
+	return first
 }
 
 // Next gives the next rows: so many at most, of about so many bytes; at least one. nil ends the scan.
 func (s *Scanner) Next(ctx context.Context, rows, maxBytes int) (*Answer, error) {
-	if !s.valid {
-		return nil, s.tablet.store.readError(s.it.Error())
+	if len(s.open) == 0 {
+		return nil, nil
 	}
 	b := newAnswer(s.shape, rows, s.places)
-	for s.valid && b.answer.Len < rows && (b.answer.Len == 0 || b.outputs.size() < maxBytes) {
+	for b.answer.Len < rows && (b.answer.Len == 0 || b.outputs.size() < maxBytes) {
 		if b.answer.Len%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		stored, err := s.it.ValueAndErr()
-		var r row
-		if err == nil {
-			r, err = s.tablet.read(s.shape, stored)
+		from := s.next()
+		if from == nil {
+			break
 		}
-		if err == nil {
-			err = b.add(0, s.it.Key()[rowPrefix:], r)
+		if err := s.take(from, b); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return nil, s.tablet.store.readError(err)
-		}
-		s.valid = s.it.Next()
-	}
-	if err := s.it.Error(); err != nil {
-		return nil, s.tablet.store.readError(err)
 	}
 	return b.finish(), nil
+}
+
+// take adds one row and moves on.
+func (s *Scanner) take(from *bucketScan, b *answerBuilder) error {
+	stored, err := from.it.ValueAndErr()
+	var r row
+	if err == nil {
+		r, err = from.tablet.read(s.shape, stored)
+	}
+	if err == nil {
+		err = b.add(0, from.source, from.key(), r)
+	}
+	if err == nil && !from.it.Next() {
+		s.open = slices.DeleteFunc(s.open, func(b *bucketScan) bool { return b == from })
+		err = from.it.Error()
+	}
+	return from.tablet.store.readError(err)
 }
 
 // Schema is what the places of the scan are about.
 func (s *Scanner) Schema() *quiver.Schema { return s.shape.Schema }
 
 // Close ends the scan.
-func (s *Scanner) Close() error { return s.it.Close() }
+func (s *Scanner) Close() error {
+	var errs []error
+	for _, b := range s.all {
+		errs = append(errs, b.it.Close())
+	}
+	s.all, s.open = nil, nil
+	return errors.Join(errs...)
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -22,6 +23,7 @@ var (
 	pointBeforeApply = fault.New("kv.advance.before-apply")
 	pointAfterApply  = fault.New("kv.advance.after-apply")
 	pointBeforeDrop  = fault.New("kv.drop.before-excise")
+	pointBeforeMove  = fault.New("kv.move.before-rename")
 )
 
 // Options of a Store.
@@ -64,24 +66,82 @@ type storedSchema struct {
 	schema quiver.SchemaID
 }
 
-// Open opens the store in a directory, which is made if it does not exist. The caller has made sure that nobody else
-// has it open.
-func Open(fsys fs.FS, dir string, o Options) (*Store, error) {
-	if err := pointOpen.Hit(); err != nil {
-		return nil, err
-	}
+// Dir is the directory of a store. It outlives the stores in it: one that failed is replaced by a new one while whoever
+// reads from the old one finishes.
+type Dir struct {
+	fsys    fs.FS
+	dir     string
+	options Options
+	lock    *pebble.Lock
+}
+
+// databaseDir is where the database is, below the directory of the store.
+const databaseDir = "db"
+
+// OpenDir takes a directory, which is made if it does not exist.
+func OpenDir(fsys fs.FS, dir string, o Options) (*Dir, error) {
+	d := &Dir{fsys: fsys, dir: dir, options: o.withDefaults()}
 	if err := fs.MakeDirs(fsys, dir); err != nil {
 		return nil, fmt.Errorf("kv: make the directory %s: %w", dir, err)
 	}
 	if err := fs.SyncDir(fsys, fsys.PathDir(dir)); err != nil {
 		return nil, fmt.Errorf("kv: sync the directory above %s: %w", dir, err)
 	}
-	e, err := openEngine(fsys, dir, o.withDefaults())
+	return d, d.take()
+}
+
+func (d *Dir) database() string { return d.fsys.PathJoin(d.dir, databaseDir) }
+
+// take makes the directory of the database and locks it.
+func (d *Dir) take() (err error) {
+	if err := fs.MakeDirs(d.fsys, d.database()); err != nil {
+		return fmt.Errorf("kv: make the directory %s: %w", d.database(), err)
+	}
+	if err := fs.SyncDir(d.fsys, d.dir); err != nil {
+		return fmt.Errorf("kv: sync the directory %s: %w", d.dir, err)
+	}
+	if d.lock, err = pebble.LockDirectory(d.database(), d.fsys); err != nil {
+		return fmt.Errorf("kv: lock the directory %s: %w", d.database(), err)
+	}
+	return nil
+}
+
+// Open opens the store. At most one that has not failed is open at a time.
+func (d *Dir) Open() (*Store, error) {
+	if err := pointOpen.Hit(); err != nil {
+		return nil, err
+	}
+	e, err := openEngine(d.fsys, d.database(), d.lock, d.options)
 	if err != nil {
-		return nil, fmt.Errorf("kv: open the database in %s: %w", dir, err)
+		return nil, fmt.Errorf("kv: open the database in %s: %w", d.database(), err)
 	}
 	return &Store{engine: e, schemas: map[storedSchema]*quiver.Schema{}}, nil
 }
+
+// MoveAside puts a database that cannot be opened out of the way, for a human to look at: the next store is empty. It
+// gives where the old one is. No store is open, or all of them have failed.
+func (d *Dir) MoveAside() (string, error) {
+	if err := pointBeforeMove.Hit(); err != nil {
+		return "", err
+	}
+	aside := ""
+	for n := 1; ; n++ {
+		aside = d.fsys.PathJoin(d.dir, fmt.Sprintf("damaged-%d", n))
+		if _, err := d.fsys.Stat(aside); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	if err := d.lock.Close(); err != nil {
+		return "", fmt.Errorf("kv: unlock %s: %w", d.database(), err)
+	}
+	if err := errors.Join(d.fsys.Rename(d.database(), aside), fs.SyncDir(d.fsys, d.dir)); err != nil {
+		return "", errors.Join(fmt.Errorf("kv: move %s to %s: %w", d.database(), aside, err), d.take())
+	}
+	return aside, d.take()
+}
+
+// Close gives the directory back. The stores were closed before.
+func (d *Dir) Close() error { return d.lock.Close() }
 
 // Close writes out what is in memory and closes the database. All readers must have been closed.
 func (s *Store) Close() error { return s.engine.close() }
