@@ -19,6 +19,9 @@ type Origin struct {
 	// ExpectOffset is the log end that the put insists on, -1 for none.
 	ExpectOffset quiver.Offset
 	Rows         int64
+	// Keyed tells that the rows are a changelog: how many come of a batch depends on what was there before, and it may
+	// be none. So a repeat has no number of rows to agree with, and a sequence that left none is a repeat, too.
+	Keyed bool
 }
 
 // sequenced tells whether the put takes part in exactly-once.
@@ -74,11 +77,13 @@ func (l *Log) repeatLocked(o *Origin, v writerView) (Staged, bool, error) {
 	}
 	t, ok := v.find(o.Sequence)
 	switch {
+	case !ok && o.Keyed:
+		return Staged{Duplicate: true}, true, nil
 	case !ok:
 		return Staged{}, false, l.refusef(quiver.OutOfOrderSequence,
 			"sequence %d of writer %d is not in the log, though %d is", o.Sequence, o.Writer, v.last()).
 			Advise("sequences of one writer rise from batch to batch; writer.describe tells the last one")
-	case t.rows != o.Rows:
+	case t.rows != o.Rows && !o.Keyed:
 		return Staged{}, false, l.refusef(quiver.SequenceReused,
 			"sequence %d of writer %d had %d rows, this batch has %d", o.Sequence, o.Writer, t.rows, o.Rows).
 			Advise("repeat a batch exactly as it was, or take the next sequence")

@@ -79,6 +79,9 @@ func (c *change) dropTable(s *State, t *quiver.Table, now int64) {
 	for _, cursor := range s.cursorsOf(t.ID) {
 		c.remove(cursorKey(t.ID, cursor.Name))
 	}
+	if _, found := findCounter(s.counters, t.ID); found {
+		c.remove(idKey(counterPrefix, t.ID))
+	}
 	i, _ := findPartitionTombstone(s.droppedPartitions, quiver.PartitionRef{Table: t.ID})
 	for ; i < len(s.droppedPartitions) && s.droppedPartitions[i].Table == t.ID; i++ {
 		c.remove(partitionKey(droppedPartitionPrefix, s.droppedPartitions[i].PartitionRef))

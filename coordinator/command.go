@@ -93,6 +93,7 @@ type Result struct {
 
 	Database   Database           // of databases: as it is now, or as it was when it was dropped
 	Cursor     *Cursor            // of cursors: as it is now
+	Number     int64              // ReserveNumbers: the first one
 	Partitions []quiver.Partition // CreatePartitions: those named, in that order
 }
 

@@ -51,6 +51,7 @@
 //	cursor/<table>/<name>                 {"offsets":{"6":{"0":1200}},"committed":1763800000000}
 //	dropped/<table>                       {"database":"default","name":"events","buckets":4,"dropped":1763800000000}
 //	elect/<table>/<partition>/<bucket>    {"epoch":5}
+//	counter/<table>                       {"next":1001}
 //	writer/<writer>                       {"epoch":3,"raised":1763800000000,"name":"loader-7","principal":"etl"}
 //
 // The epoch of a bucket is the higher one of "base", the epoch with which all leaders of this incarnation began, and

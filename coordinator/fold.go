@@ -136,6 +136,8 @@ func (s *State) put(key string, value []byte) error {
 		return s.putWriter(key, value)
 	case cursorPrefix:
 		return s.putCursor(key, value)
+	case counterPrefix:
+		return s.putCounter(key, value)
 	case partitionPrefix:
 		return s.putPartition(key, value)
 	case droppedPartitionPrefix:
@@ -151,6 +153,8 @@ func (s *State) remove(key string) error {
 		return s.removeDatabase(name)
 	case cursorPrefix:
 		return s.removeCursor(key)
+	case counterPrefix:
+		return s.removeCounter(key)
 	case tablePrefix:
 		return s.removeTable(key)
 	case droppedPrefix:

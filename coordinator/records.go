@@ -27,6 +27,7 @@ const (
 	partitionPrefix        = "partition/"
 	droppedPartitionPrefix = "dropped-partition/"
 	cursorPrefix           = "cursor/"
+	counterPrefix          = "counter/"
 )
 
 // head is the record that every transaction raises.
@@ -52,6 +53,7 @@ type tableRecord struct {
 	Name     string            `json:"name"`
 	Schema   json.RawMessage   `json:"schema"`
 	Buckets  int32             `json:"buckets"`
+	Primary  []quiver.ColumnID `json:"primary_key,omitempty"`
 	Bucketed []quiver.ColumnID `json:"bucket_key,omitempty"`
 	Parted   []quiver.ColumnID `json:"partition_by,omitempty"`
 	Options  map[string]string `json:"options"` // only what was set
@@ -188,7 +190,7 @@ func parseRecord[T any](value []byte) (record T, err error) {
 func newTableRecord(t *quiver.Table) tableRecord {
 	return tableRecord{
 		Database: t.Database, Name: t.Name, Schema: t.Schema.Encode(), Buckets: t.Buckets,
-		Bucketed: t.BucketKey, Parted: t.PartitionBy, Options: t.Options.Map(), Comment: t.Comment, Created: t.Created,
+		Primary: t.PrimaryKey, Bucketed: t.BucketKey, Parted: t.PartitionBy, Options: t.Options.Map(), Comment: t.Comment, Created: t.Created,
 	}
 }
 
@@ -201,13 +203,13 @@ func (r tableRecord) table(id quiver.TableID) (*quiver.Table, error) {
 	if r.Buckets < 1 || r.Buckets > quiver.MaxBuckets {
 		return nil, fmt.Errorf("table %s.%s has %d buckets", r.Database, r.Name, r.Buckets)
 	}
-	for _, column := range slices.Concat(r.Bucketed, r.Parted) {
+	for _, column := range slices.Concat(r.Primary, r.Bucketed, r.Parted) {
 		if c, ok := schema.Column(column); !ok || !quiver.IsKeyType(c.Field.Type) {
 			return nil, fmt.Errorf("table %s.%s has no key column with id %d", r.Database, r.Name, column)
 		}
 	}
 	return &quiver.Table{
 		ID: id, Database: r.Database, Name: r.Name, Schema: schema, Buckets: r.Buckets,
-		BucketKey: r.Bucketed, PartitionBy: r.Parted, Options: options, Comment: r.Comment, Created: r.Created,
+		PrimaryKey: r.Primary, BucketKey: r.Bucketed, PartitionBy: r.Parted, Options: options, Comment: r.Comment, Created: r.Created,
 	}, nil
 }

@@ -26,6 +26,7 @@ type State struct {
 
 	droppedPartitions []PartitionTombstone // by table and partition
 	cursors           []*Cursor            // by table and name
+	counters          []counter            // by table
 
 	// What follows from the above, and is kept because it is asked for after every command.
 	assignments []quiver.Assignment  // one for each bucket, by bucket; see stale

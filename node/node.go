@@ -121,6 +121,10 @@ func (n *Node) openServers() (err error) {
 		Elect: func(ctx context.Context, bucket quiver.BucketID) (quiver.Epoch, error) {
 			return n.coordinator.Elect(ctx, bucket)
 		},
+		Reserve: func(ctx context.Context, table quiver.TableID, count int64) (int64, error) {
+			return n.coordinator.ReserveNumbers(ctx, table, count)
+		},
+		FS: o.FS, Data: o.Data,
 	})
 	n.coordinator, err = coordinator.Open(context.Background(), n.store, coordinator.Options{
 		Now: o.Now, Reconcile: n.tablets.Reconcile, Logger: o.Logger, Registerer: n.registry,

@@ -13,7 +13,7 @@ import (
 
 // Stats is what a bucket holds.
 type Stats struct {
-	Rows     int64 // that can be read
+	Rows     int64 // that can be read; of a primary-key table the current ones
 	Bytes    int64 // of the segment files
 	Earliest quiver.Offset
 	Latest   quiver.Offset // the high watermark, exclusive
@@ -98,10 +98,14 @@ func (t *Tablet) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, err
 	}
 	s, err := l.log.Stats()
-	return Stats{
+	stats := Stats{
 		Rows: int64(s.HighWatermark - s.Start), Bytes: s.Bytes,
 		Earliest: s.Start, Latest: s.HighWatermark, Segments: s.Segments,
-	}, t.explain(err)
+	}
+	if l.rows != nil {
+		stats.Rows = l.rows.tablet.Mark().Rows
+	}
+	return stats, t.explain(err)
 }
 
 // WriterSequence tells the highest sequence of a writer in the bucket, once it is durable; ok is false if the bucket does

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 
 	"github.com/quiverlog/quiver"
 )
@@ -235,7 +236,7 @@ func (s *Server) removeDropped() {
 	}
 	s.mu.RUnlock()
 	for _, id := range tables {
-		if err := s.disk.RemoveTable(id); err != nil {
+		if err := errors.Join(s.disk.RemoveTable(id), s.rows.dropTable(id)); err != nil {
 			s.options.Logger.Error("remove a dropped table, to be tried again", "table", id, "err", err)
 			continue
 		}
@@ -248,6 +249,13 @@ func (s *Server) removeDropped() {
 		if err != nil {
 			s.options.Logger.Error("remove dropped partitions, to be tried again", "partitions", len(partitions)-len(removed), "err", err)
 		}
+		removed = slices.DeleteFunc(removed, func(ref quiver.PartitionRef) bool {
+			err := s.rows.dropPartition(ref)
+			if err != nil {
+				s.options.Logger.Error("remove the rows of a dropped partition, to be tried again", "table", ref.Table, "partition", ref.Partition, "err", err)
+			}
+			return err != nil
+		})
 		s.mu.Lock()
 		for _, ref := range removed {
 			s.cut[ref] = true

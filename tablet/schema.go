@@ -109,7 +109,7 @@ func (t *table) mapping(from *record.Layout, to *quiver.Schema) (*quiver.Mapping
 func logConfig(meta *quiver.Table) arrowlog.LogConfig {
 	o := &meta.Options
 	c := arrowlog.LogConfig{
-		Schema:       meta.Schema,
+		Schema:       meta.LogSchema(),
 		SegmentBytes: o.SegmentBytes,
 		SegmentAge:   o.SegmentAge,
 		WriterExpiry: o.WriterExpiry,

@@ -19,6 +19,7 @@ type Server struct {
 	options  Options
 	metrics  *metrics
 	writers  writers
+	rows     *rowStore
 	draining atomic.Bool
 
 	retention retention
@@ -47,6 +48,7 @@ func New(disk *arrowlog.Disk, o Options) *Server {
 		opened:  make(map[*Tablet]quiver.Offset),
 		watches: make(map[quiver.TableID]map[*watch]struct{}),
 	}
+	s.rows = &rowStore{fsys: o.FS, path: o.Data, logger: s.options.Logger}
 	s.metrics = newMetrics(o.Registerer, s)
 	return s
 }
@@ -187,13 +189,18 @@ func (s *Server) Close() error {
 			errs = append(errs, t.settle(context.Background(), l, l.log.End()))
 		}
 	}
+	s.wakeAll()
+	return errors.Join(append(errs, s.rows.close())...)
+}
+
+// wakeAll lets everyone who waits for news look again.
+func (s *Server) wakeAll() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for id, t := range s.tables {
 		t.wake()
 		s.tellLocked(id)
 	}
-	return errors.Join(errs...)
 }
 
 func (s *Server) openTablets() []*Tablet {

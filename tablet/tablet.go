@@ -35,6 +35,7 @@ type Tablet struct {
 type leadership struct {
 	epoch quiver.Epoch
 	log   *arrowlog.Log
+	rows  *rows // of a primary-key table; nil: it is a log table
 }
 
 // refusal is an attempt to open that went wrong.
@@ -118,7 +119,8 @@ func (t *Tablet) leader(ctx context.Context) (*leadership, error) {
 
 // serves says that the leadership is the newest there can be, and has not failed.
 func (t *Tablet) serves(l *leadership) bool {
-	return l != nil && l.epoch >= t.assigned() && l.log.Failed() == nil
+	return l != nil && l.epoch >= t.assigned() && l.log.Failed() == nil &&
+		(l.rows == nil || l.rows.store.Failed() == nil)
 }
 
 // assigned is the highest epoch that the coordinator has given for the bucket, -1 if none.
@@ -182,7 +184,7 @@ func (t *Tablet) begin(ctx context.Context) (*leadership, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := t.lead(epoch)
+	l, err := t.lead(ctx, epoch)
 	if err != nil {
 		t.step(nil, replica.Fail{Epoch: epoch})
 		return nil, t.unavailable(fmt.Sprintf("epoch %d could not be started", epoch), err)
@@ -214,7 +216,7 @@ func (t *Tablet) nextEpoch(ctx context.Context) (quiver.Epoch, error) {
 }
 
 // lead begins the leadership of an epoch: appointed, the log recovered and started, its end told to the replica.
-func (t *Tablet) lead(epoch quiver.Epoch) (*leadership, error) {
+func (t *Tablet) lead(ctx context.Context, epoch quiver.Epoch) (*leadership, error) {
 	meta := t.Table()
 	appoint := replica.Appoint{Epoch: epoch, ISR: []replica.Member{t.server.options.Self}, MinISR: meta.Options.MinISR}
 	t.step(nil, appoint)
@@ -228,6 +230,11 @@ func (t *Tablet) lead(epoch quiver.Epoch) (*leadership, error) {
 	l := &leadership{epoch: epoch, log: log}
 	// The replica leads before others can find the leadership: whoever finds it may put at once.
 	t.durable(l)
+	if meta.Keyed() {
+		if l.rows, err = t.openRows(ctx, log, meta, epoch); err != nil {
+			return nil, err
+		}
+	}
 	t.adopt(l)
 	if now := t.Table(); now != meta { // altered meanwhile, before Reconcile could find the log
 		if err := log.Configure(logConfig(now)); err != nil {
@@ -260,6 +267,13 @@ func (t *Tablet) advance(l *leadership) {
 		l = now
 	}
 	t.durable(l)
+	if l.rows == nil {
+		return
+	}
+	if err := l.rows.tablet.Advance(l.log.HighWatermark(), l.epoch); err != nil {
+		// The rows are durable in the log all the same; the next use of the bucket opens the store anew.
+		t.server.options.Logger.Error("changes could not be applied to the rows", "bucket", t.id.String(), "err", err)
+	}
 }
 
 // durable tells the replica how far the log of a leadership is durable.

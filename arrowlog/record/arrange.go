@@ -30,7 +30,7 @@ func (b *Batch) Arrange(l *Layout, order []int, made ...arrow.Array) (*Batch, er
 			if err := p.add(&l.slots[i], made[c-own]); err != nil {
 				return nil, err
 			}
-		case l.slots[i].fits(b.layout.slots[c].typ):
+		case l.slots[i].fits(b.layout.slots[c].typ), l.slots[i].indexes(b.layout.slots[c].typ):
 			p.pick(c)
 		default:
 			return nil, quiver.Errorf(quiver.Internal, "column %d of the arrangement is %s, not %s", i,

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog/record"
 )
 
 // System is a system column: one that is not stored with the rows but made when they are read.
@@ -128,7 +129,11 @@ func OutputSchema(schema *quiver.Schema, columns []Column) (*arrow.Schema, error
 		if at < 0 {
 			return nil, quiver.Errorf(quiver.BadCommand, "there is no column with id %d", c.ID)
 		}
-		fields = append(fields, table.Field(at))
+		field := table.Field(at)
+		if c.ID == quiver.ChangeTypeID {
+			field.Type = record.ChangeTypeType
+		}
+		fields = append(fields, field)
 	}
 	metadata := table.Metadata()
 	return arrow.NewSchema(fields, &metadata), nil

@@ -50,7 +50,7 @@ func newShape(table *quiver.Schema, columns []Column) (*shape, error) {
 		}
 		s.order = append(s.order, slices.Index(s.read, c.ID))
 	}
-	s.asRead = len(s.systems) == 0 && slices.IsSorted(s.order)
+	s.asRead = len(s.systems) == 0 && slices.IsSorted(s.order) && !slices.Contains(s.read, quiver.ChangeTypeID)
 	return s, nil
 }
 
@@ -92,20 +92,40 @@ func merged(pieces []piece) (*record.Batch, error) {
 // nothing is a batch of this shape without rows.
 func (s *shape) nothing() (*record.Batch, error) {
 	if s.empty == nil {
-		columns := make([]arrow.Array, s.schema.NumFields())
-		for i, f := range s.schema.Fields() {
-			columns[i] = array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, 0)
-			defer columns[i].Release()
-		}
-		rows := array.NewRecordBatch(s.schema, columns, 0)
-		defer rows.Release()
-		empty, err := record.Encode(s.layout, rows, record.None)
+		empty, err := s.makeEmpty()
 		if err != nil {
 			return nil, err
 		}
 		s.empty = empty
 	}
 	return s.empty.Retain(), nil
+}
+
+// makeEmpty encodes no rows. Change types are encoded as they are stored, and served as they are read.
+func (s *shape) makeEmpty() (*record.Batch, error) {
+	fields := s.schema.Fields()
+	columns := make([]arrow.Array, len(fields))
+	order := make([]int, len(fields))
+	for i := range fields {
+		if _, served := fields[i].Type.(*arrow.DictionaryType); served {
+			fields[i].Type = arrow.PrimitiveTypes.Int8
+		}
+		columns[i], order[i] = array.MakeArrayOfNull(memory.DefaultAllocator, fields[i].Type, 0), i
+		defer columns[i].Release()
+	}
+	stored := arrow.NewSchema(fields, nil)
+	layout, err := record.InputLayout(stored, nil)
+	if err != nil {
+		return nil, err
+	}
+	rows := array.NewRecordBatch(stored, columns, 0)
+	defer rows.Release()
+	empty, err := record.Encode(layout, rows, record.None)
+	if err != nil {
+		return nil, err
+	}
+	defer empty.Release()
+	return empty.Arrange(s.layout, order)
 }
 
 // release lets go of what the shape holds.

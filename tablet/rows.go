@@ -1,0 +1,422 @@
+package tablet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/kv"
+)
+
+// rows is the current rows of a primary-key bucket under one leadership.
+type rows struct {
+	store  *kv.Store
+	tablet *kv.Tablet
+
+	// mu orders upserts: each is prepared on what the one before left, and staged in the same order in log and rows.
+	mu     sync.Mutex
+	meta   *quiver.Table  // as the rows are configured by
+	schema *quiver.Schema // the table's
+	layout *record.Layout // of the changelog
+	codec  *record.Compression
+	judged map[quiver.WriterID]quiver.Sequence // of each writer the highest sequence that left no row
+	ids    idBlock
+}
+
+// openRows brings the rows of a bucket up to its log: what lies below the high watermark goes into the store, the rest
+// is staged.
+func (t *Tablet) openRows(ctx context.Context, log *arrowlog.Log, meta *quiver.Table, epoch quiver.Epoch) (*rows, error) {
+	store, err := t.server.rows.get()
+	if err != nil {
+		return nil, err
+	}
+	tablet, err := store.Tablet(t.id, rowsConfig(meta))
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{store: store, tablet: tablet, judged: map[quiver.WriterID]quiver.Sequence{}}
+	if err := r.configure(meta); err != nil {
+		return nil, err
+	}
+	return r, t.replay(ctx, log, r, epoch)
+}
+
+// configure takes over what the table says. The caller holds mu, or is alone.
+func (r *rows) configure(meta *quiver.Table) error {
+	if r.meta == meta || r.schema != nil && r.schema.ID() > meta.Schema.ID() {
+		return nil
+	}
+	layout, err := record.NewLayout(meta.LogSchema())
+	if err != nil {
+		return err
+	}
+	if err := r.tablet.Configure(rowsConfig(meta)); err != nil {
+		return err
+	}
+	r.meta, r.schema, r.layout, r.codec = meta, meta.Schema, layout, nil
+	if codec, err := record.ParseCompression(meta.Options.Compression); err == nil && codec != record.None {
+		r.codec = &codec
+	}
+	return nil
+}
+
+// replay folds the log from where the rows end.
+func (t *Tablet) replay(ctx context.Context, log *arrowlog.Log, r *rows, epoch quiver.Epoch) error {
+	from, start, high, end := r.tablet.Mark().Applied, log.Start(), log.HighWatermark(), log.End()
+	switch {
+	case from > high:
+		// The rows are ahead of a log that lost its end. They are made again, from the start of the log.
+		if err := r.store.Drop(ctx, t.id); err != nil {
+			return err
+		}
+		fresh, err := r.store.Tablet(t.id, rowsConfig(t.Table()))
+		if err != nil {
+			return err
+		}
+		r.tablet, from = fresh, 0
+	}
+	if from < start {
+		return quiver.Errorf(quiver.CorruptRange, "the rows are those at offset %d, and the log begins at %d: changes between are lost", from, start).
+			Advise("restore a copy of the data directory, or load the table anew")
+	}
+	reader := log.Read(from, end, arrowlog.ReadSpec{})
+	defer reader.Close()
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		batch, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = r.fold(batch, high, epoch)
+		batch.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fold takes one batch of the log.
+func (r *rows) fold(batch *record.Batch, high quiver.Offset, epoch quiver.Epoch) error {
+	piece, done, err := changelogOf(batch)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if piece.Base < high {
+		return r.tablet.Fold(piece, epoch)
+	}
+	return r.tablet.StageLog(piece)
+}
+
+// changelogOf decodes a stored batch of a changelog. done gives it back.
+func changelogOf(batch *record.Batch) (piece *kv.Changelog, done func(), err error) {
+	stored, err := quiver.SchemaFromStored(batch.Layout().ID(), batch.Layout().Schema())
+	if err != nil {
+		return nil, nil, err
+	}
+	schema, err := stored.WithoutChangeType()
+	if err != nil {
+		return nil, nil, err
+	}
+	rec, err := batch.Decode()
+	if err != nil {
+		return nil, nil, err
+	}
+	n := int(rec.NumCols()) - 1
+	types, ok := rec.Column(n).(*array.Int8)
+	if !ok || schema == stored {
+		rec.Release()
+		return nil, nil, quiver.Errorf(quiver.CorruptRange, "rows from offset %d on have no change type", batch.Header().BaseOffset)
+	}
+	return &kv.Changelog{Schema: schema, Base: batch.Header().BaseOffset, Columns: rec.Columns()[:n], Types: types}, rec.Release, nil
+}
+
+// rowsConfig is what a table says about its rows.
+func rowsConfig(meta *quiver.Table) kv.Config {
+	m := &meta.Options.Merging
+	c := kv.Config{
+		Schema: meta.Schema, Key: meta.PrimaryKey, OmitBefore: m.OmitBefore, EmitNoOp: m.EmitNoOp,
+		Version: columnID(meta, m.VersionColumn), AutoIncrement: columnID(meta, m.AutoIncrement),
+	}
+	switch m.Engine {
+	case quiver.EngineFirstRow:
+		c.Engine = kv.FirstRow
+	case quiver.EngineVersioned:
+		c.Engine = kv.Versioned
+	case quiver.EngineAggregation:
+		c.Engine = kv.Aggregation
+	}
+	switch m.Deletes {
+	case quiver.DeleteIgnore:
+		c.Deletes = kv.IgnoreDelete
+	case quiver.DeleteDisable:
+		c.Deletes = kv.DisableDelete
+	}
+	for name, a := range m.Aggregates {
+		if c.Aggregates == nil {
+			c.Aggregates = make(map[quiver.ColumnID]quiver.Aggregate, len(m.Aggregates))
+		}
+		c.Aggregates[columnID(meta, name)] = a
+	}
+	return c
+}
+
+func columnID(meta *quiver.Table, name string) quiver.ColumnID {
+	c, _ := meta.Schema.ByName(name)
+	return c.ID
+}
+
+// Rows is what an upsert or delete is about, in one bucket.
+type Rows struct {
+	Batch  *record.Batch  // the caller's; its columns are those of Schema
+	Schema *quiver.Schema // the table's, or some of its columns, and perhaps change types and expected offsets
+	Op     kv.Op          // of all rows, where no column tells
+	// Partial says that columns which are not sent keep their values. Columns are those that are taken as sent, beside
+	// the primary key; nil: all of Schema.
+	Partial bool
+	Columns []quiver.ColumnID
+	// Missing inserts absent keys only.
+	Missing bool
+}
+
+// Upsert stages what becomes of rows: the changelog of it, all or nothing. See Put for what it refuses; beside that it
+// refuses CONDITION_FAILED, DELETE_DISABLED and SCHEMA_MISMATCH. Rows that change nothing are settled by Wait, too: what
+// they were judged by has to be durable before that may be told.
+func (t *Tablet) Upsert(ctx context.Context, in *Rows, o Origin) (Staged, error) {
+	l, err := t.admit(ctx, o)
+	if err == nil && l.rows == nil {
+		err = quiver.Errorf(quiver.BadCommand, "the table has no primary key")
+	}
+	if err != nil {
+		return Staged{}, t.explain(err)
+	}
+	s, err := t.upsert(ctx, l, in, o)
+	for errors.Is(err, arrowlog.ErrSchema) { // altered meanwhile: what was decided is decided anew
+		s, err = t.upsert(ctx, l, in, o)
+	}
+	if err != nil {
+		return Staged{}, t.explain(t.rowsFailed(l, err))
+	}
+	s.tablet, s.lead = t, l
+	return s, nil
+}
+
+// rowsFailed makes an error of the store one that may pass: the store is opened anew, and the rows made again.
+func (t *Tablet) rowsFailed(l *leadership, err error) error {
+	var known *quiver.Error
+	if errors.As(err, &known) || l.rows.store.Failed() == nil {
+		return err
+	}
+	return t.unavailable("the store of rows failed", err)
+}
+
+// upsert does it under the bucket's lock.
+func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) (Staged, error) {
+	r := l.rows
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.configure(t.Table()); err != nil {
+		return Staged{}, err
+	}
+	o.Keyed = true
+	if s, repeat, err := r.seen(l.log, &o); repeat || err != nil {
+		return s, err
+	}
+	if o.ExpectOffset >= 0 && o.ExpectOffset != l.log.End() {
+		return Staged{}, quiver.Errorf(quiver.ExpectedOffsetMismatch, "the log ends at %d, not at %d", l.log.End(), o.ExpectOffset).
+			Advise("read what was appended meanwhile, then decide again")
+	}
+	change, err := t.prepare(ctx, r, in)
+	if quiver.ReasonOf(err) == quiver.ConditionFailed {
+		// The refusal is told once what it was judged by is durable.
+		if err := t.settle(ctx, l, l.log.End()); err != nil {
+			return Staged{}, err
+		}
+	}
+	if err != nil {
+		return Staged{}, err
+	}
+	if change.Len() == 0 {
+		r.judge(&o)
+		return Staged{through: l.log.End()}, nil
+	}
+	unit, err := r.changelog(change)
+	if err != nil {
+		return Staged{}, err
+	}
+	o.Rows, o.ExpectOffset = int64(change.Len()), -1
+	if err := l.log.Configure(logConfig(r.meta)); err != nil {
+		release(unit)
+		return Staged{}, err
+	}
+	staged, err := t.stage(l, unit, o)
+	if err != nil {
+		return Staged{}, err
+	}
+	r.tablet.Stage(change, staged.From)
+	return Staged{Staged: staged, through: staged.Until}, nil
+}
+
+func release(unit []*record.Batch) {
+	for _, b := range unit {
+		b.Release()
+	}
+}
+
+// seen tells a repeat, of what stands in the log and of what left no row.
+func (r *rows) seen(log *arrowlog.Log, o *Origin) (Staged, bool, error) {
+	if o.Writer == quiver.NoWriter {
+		return Staged{}, false, nil
+	}
+	judged, ok := r.judged[o.Writer]
+	if ok && o.Previous != quiver.NoSequence && o.Previous <= judged {
+		o.PreviousAcked = true // it was taken, and left nothing
+	}
+	s, repeat, err := log.Seen(*o)
+	if err != nil {
+		return Staged{}, false, err
+	}
+	if !repeat && ok && o.Sequence <= judged {
+		s, repeat = arrowlog.Staged{Duplicate: true}, true
+	}
+	if !repeat {
+		return Staged{}, false, nil
+	}
+	return Staged{Staged: s, through: log.End()}, true, nil
+}
+
+// judge remembers a batch that left no row.
+func (r *rows) judge(o *Origin) {
+	if o.Writer != quiver.NoWriter {
+		r.judged[o.Writer] = max(o.Sequence, r.judged[o.Writer])
+	}
+}
+
+// prepare decides what the rows do.
+func (t *Tablet) prepare(ctx context.Context, r *rows, in *Rows) (*kv.Change, error) {
+	batch, schema := in.Batch.Retain(), in.Schema
+	if schema.ID() < r.schema.ID() {
+		var err error
+		if batch, schema, err = modern(batch, schema, r.schema); err != nil {
+			return nil, err
+		}
+	}
+	defer batch.Release()
+	rec, err := batch.Decode()
+	if err != nil {
+		return nil, err
+	}
+	defer rec.Release()
+	p := &kv.Rows{Len: batch.Rows(), Columns: make([]arrow.Array, r.schema.NumColumns()), Op: in.Op, Partial: in.Partial, Missing: in.Missing}
+	for i, c := range schema.Columns() {
+		switch c.ID {
+		case quiver.ChangeTypeID:
+			p.Ops, err = opsOf(rec.Column(i))
+		case quiver.ExpectedOffsetID:
+			p.Expected, _ = rec.Column(i).(*array.Int64)
+		default:
+			if in.Columns == nil || slices.Contains(in.Columns, c.ID) || slices.Contains(r.meta.PrimaryKey, c.ID) {
+				p.Columns[r.schema.Index(c.ID)] = rec.Column(i)
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.tablet.Prepare(p, func() (int64, error) { return r.ids.next(ctx, t) })
+}
+
+// modern brings a batch of an older schema up to the table's: the columns that it has and the table still has.
+func modern(batch *record.Batch, old, now *quiver.Schema) (*record.Batch, *quiver.Schema, error) {
+	defer batch.Release()
+	var ids []quiver.ColumnID
+	var system []quiver.ColumnID
+	for _, c := range old.Columns() {
+		switch {
+		case c.ID == quiver.ChangeTypeID || c.ID == quiver.ExpectedOffsetID:
+			system = append(system, c.ID)
+		case now.Index(c.ID) >= 0:
+			ids = append(ids, c.ID)
+		}
+	}
+	target, err := now.Pick(ids, system...)
+	if err != nil {
+		return nil, nil, err
+	}
+	mapping, err := quiver.MapColumns(old, target, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	layout, err := record.NewLayout(target)
+	if err != nil {
+		return nil, nil, err
+	}
+	converted, err := batch.Convert(mapping, layout)
+	return converted, target, err
+}
+
+// opsOf reads the change types that a client sends, which were checked.
+func opsOf(column arrow.Array) ([]kv.Op, error) {
+	words, ok := column.(*array.String)
+	if !ok {
+		return nil, quiver.Errorf(quiver.Internal, "change types are %s", column.DataType())
+	}
+	ops := make([]kv.Op, words.Len())
+	for i := range ops {
+		switch words.Value(i) {
+		case "-D":
+			ops[i] = kv.Delete
+		case "-U":
+			ops[i] = kv.Skip
+		}
+	}
+	return ops, nil
+}
+
+// changeBytes is the size of a stored batch of a changelog: larger ones are split.
+const changeBytes = 3 << 20
+
+// changelog makes the unit of a change.
+func (r *rows) changelog(change *kv.Change) ([]*record.Batch, error) {
+	columns, err := change.Columns()
+	if err != nil {
+		return nil, err
+	}
+	rec := array.NewRecordBatch(r.layout.Schema(), columns, int64(change.Len()))
+	for _, c := range columns {
+		c.Release()
+	}
+	defer rec.Release()
+	batch, err := record.Encode(r.layout, rec, record.None)
+	if err != nil {
+		return nil, fmt.Errorf("tablet: encode a changelog: %w", err)
+	}
+	defer batch.Release()
+	unit, err := batch.Split(changeBytes)
+	if err != nil || r.codec == nil {
+		return unit, err
+	}
+	for i, plain := range unit {
+		if unit[i], err = plain.Recompress(*r.codec); err != nil {
+			unit[i] = plain
+			release(unit)
+			return nil, err
+		}
+		plain.Release()
+	}
+	return unit, nil
+}
