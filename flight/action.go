@@ -268,7 +268,7 @@ type ColumnDescription struct {
 func DescribeTable(t *quiver.Table) (TableDescription, error) {
 	d := TableDescription{
 		Table: t.Path(), TableID: t.ID, SchemaID: t.Schema.ID(), Buckets: t.Buckets,
-		PrimaryKey: []string{}, BucketKey: t.ColumnNames(t.BucketKey), PartitionBy: t.ColumnNames(t.PartitionBy),
+		PrimaryKey: t.ColumnNames(t.PrimaryKey), BucketKey: t.ColumnNames(t.BucketKey), PartitionBy: t.ColumnNames(t.PartitionBy),
 		Options: t.Options.Map(), Comment: t.Comment,
 		Created: t.Created,
 	}

@@ -1,6 +1,7 @@
 package flight
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/quiverlog/quiver"
@@ -83,17 +84,13 @@ const hintWriter = "get one from the action writer.init"
 // checkBatchOptions checks what commands and the metadata of batches have in common.
 func checkBatchOptions(op string, columns []string, seq *quiver.Sequence, bucket *int32, expect *quiver.Offset) *quiver.Error {
 	switch op {
-	case "", OpAppend:
-	case OpUpsert, OpDelete:
-		return quiver.Errorf(quiver.BadCommand, "\"op\":%q needs a primary-key table, and this is a log table", op).
-			Advise(`leave it out, or take "op":"append"`)
+	case "", OpAppend, OpUpsert, OpDelete:
 	default:
 		return wrongValue(quiver.BadCommand, "op", op, OpAppend, OpUpsert, OpDelete)
 	}
 	switch {
-	case columns != nil:
-		return quiver.Errorf(quiver.BadCommand, "\"columns\" is a partial update and needs a primary-key table, and this is a log table").
-			Advise("leave it out: missing columns take their defaults")
+	case len(columns) > quiver.MaxColumns:
+		return quiver.Errorf(quiver.BadCommand, "at most %d columns can be named", quiver.MaxColumns)
 	case seq != nil && *seq < 0:
 		return quiver.Errorf(quiver.BadCommand, "sequence %d is negative", *seq)
 	case bucket != nil && *bucket < 0:
@@ -102,6 +99,38 @@ func checkBatchOptions(op string, columns []string, seq *quiver.Sequence, bucket
 		return quiver.Errorf(quiver.BadCommand, "expect_offset %d is negative", *expect)
 	}
 	return nil
+}
+
+// CheckOp refuses what a put asks of a table that the table does not do.
+func CheckOp(t *quiver.Table, op string, columns []string, bucket *int32) error {
+	on := "table " + t.Path()
+	switch {
+	case !t.Keyed() && (op == OpUpsert || op == OpDelete):
+		return quiver.Errorf(quiver.BadCommand, "\"op\":%q needs a primary-key table, and this is a log table", op).
+			On(on).Advise(`leave it out, or take "op":"append"`)
+	case !t.Keyed() && columns != nil:
+		return quiver.Errorf(quiver.BadCommand, "\"columns\" is a partial update and needs a primary-key table, and this is a log table").
+			On(on).Advise("leave it out: missing columns take their defaults")
+	case t.Keyed() && op == OpAppend:
+		return quiver.Errorf(quiver.BadCommand, "\"op\":%q needs a log table, and this one has a primary key", op).
+			On(on).Advise(`leave it out, or take "op":"upsert" or "op":"delete"`)
+	case t.Keyed() && bucket != nil:
+		return quiver.Errorf(quiver.BadCommand, "\"bucket\" cannot be chosen, the primary key decides it").On(on).Advise("leave it out")
+	}
+	for _, name := range columns {
+		if _, ok := t.Schema.ByName(name); !ok {
+			return unknownColumn(t, name)
+		}
+	}
+	return nil
+}
+
+func unknownColumn(t *quiver.Table, name string) error {
+	err := quiver.Errorf(quiver.BadCommand, "there is no column %q", clip(name)).On("table " + t.Path())
+	if near := quiver.Nearest(name, t.Schema.Names()); near != "" {
+		return err.Advise(fmt.Sprintf("did you mean %q?", near))
+	}
+	return err.Advise("see table.describe")
 }
 
 // BatchMetadata is what the app_metadata of one batch may say, for that batch only.
@@ -164,6 +193,8 @@ type BatchOrder struct {
 	Epoch        quiver.Epoch
 	Sequence     quiver.Sequence // NoSequence on unsequenced streams
 	Bucket       *int32          // nil: the table decides
+	Op           string          // "": the table's default
+	Columns      []string        // of a partial update; nil: whole rows
 	ExpectOffset quiver.Offset   // NoExpectation, or the log end that the batch wants to find
 }
 
@@ -196,13 +227,20 @@ func (s *PutStream) Next(m BatchMetadata, rows int64) (BatchOrder, error) {
 	if err := s.sequence(m.Sequence); err != nil {
 		return BatchOrder{}, err
 	}
-	o := BatchOrder{Writer: quiver.NoWriter, Sequence: s.next, Bucket: s.command.Bucket, ExpectOffset: s.expect}
+	o := BatchOrder{Writer: quiver.NoWriter, Sequence: s.next, Bucket: s.command.Bucket,
+		Op: s.command.Op, Columns: s.command.Columns, ExpectOffset: s.expect}
 	if s.next != quiver.NoSequence {
 		o.Writer, o.Epoch = *s.command.WriterID, s.command.WriterEpoch
 		s.next++
 	}
 	if m.Bucket != nil {
 		o.Bucket = m.Bucket
+	}
+	if m.Op != "" {
+		o.Op = m.Op
+	}
+	if m.Columns != nil {
+		o.Columns = m.Columns
 	}
 	if m.ExpectOffset != nil {
 		o.ExpectOffset = *m.ExpectOffset

@@ -97,8 +97,7 @@ func TestBatchMetadata(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		`{"sequense":1}`:       `did you mean "sequence"?`,
-		`{"op":"delete"}`:      "primary-key table",
-		`{"columns":[]}`:       "partial update",
+		`{"op":"remove"}`:      `"delete"`,
 		`{"bucket":-1}`:        "negative",
 		`{"flush":1}`:          `unknown key "flush"`,
 		`not json`:             "no JSON",

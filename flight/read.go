@@ -21,7 +21,15 @@ type BatchInfo struct {
 	Timestamp     int64         // when its last row was appended, Unix milliseconds; NoTimestamp: null
 	HighWatermark quiver.Offset // of the bucket, when the batch was sent
 	Idle          bool          // a zero-row batch that only says that the stream lives
+	Phase         string        // of "table+log": PhaseTable, or PhaseLog on the one batch between; "": none
+	Offsets       Offsets       // of PhaseLog: where the table ended and the changelog begins
 }
+
+// The phases of "table+log".
+const (
+	PhaseTable = "table"
+	PhaseLog   = "log"
+)
 
 // AppendJSON appends {"bucket":0,"partition":null,"from":1200,"until":1456,"timestamp":…,"high_watermark":5000} to b.
 func (i *BatchInfo) AppendJSON(b []byte) []byte {
@@ -34,6 +42,12 @@ func (i *BatchInfo) AppendJSON(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"high_watermark":`...), int64(i.HighWatermark), 10)
 	if i.Idle {
 		b = append(b, `,"idle":true`...)
+	}
+	if i.Phase != "" {
+		b = appendString(append(b, `,"phase":`...), i.Phase)
+	}
+	if i.Phase == PhaseLog {
+		b = i.Offsets.appendJSON(append(b, `,"offsets":`...))
 	}
 	return append(b, '}')
 }
@@ -54,11 +68,13 @@ type batchInfoWords struct {
 	Timestamp     *int64        `json:"timestamp"`
 	HighWatermark quiver.Offset `json:"high_watermark"`
 	Idle          bool          `json:"idle"`
+	Phase         string        `json:"phase"`
+	Offsets       Offsets       `json:"offsets"`
 }
 
 func (w *batchInfoWords) info() BatchInfo {
 	info := BatchInfo{Bucket: NoBucket, Partition: w.Partition, From: w.From, Until: w.Until,
-		Timestamp: NoTimestamp, HighWatermark: w.HighWatermark, Idle: w.Idle}
+		Timestamp: NoTimestamp, HighWatermark: w.HighWatermark, Idle: w.Idle, Phase: w.Phase, Offsets: w.Offsets}
 	if w.Bucket != nil {
 		info.Bucket = *w.Bucket
 	}

@@ -43,7 +43,10 @@ type ScanCommand struct {
 	Locations     string          `json:"locations,omitzero"` // of a plan only
 }
 
-// ParseTicket reads the ticket of a DoGet. It carries no authority.
+// ParseTicketCommand reads the ticket of a DoGet: a scan, or a lookup with its keys. It carries no authority.
+func ParseTicketCommand(ticket []byte) (*Descriptor, error) { return parseCommand(ticket) }
+
+// ParseTicket reads a ticket that scans.
 func ParseTicket(ticket []byte) (*ScanCommand, error) {
 	d, err := parseCommand(ticket)
 	if err != nil {
@@ -129,10 +132,6 @@ func (c *ScanCommand) checkValues() error {
 			return wrongValue(quiver.BadCommand, "system_columns", name, systemColumns...)
 		}
 	}
-	if slices.Contains(c.Columns, quiver.ChangeTypeColumn) || slices.Contains(c.SystemColumns, quiver.ChangeTypeColumn) {
-		return c.bad("%q needs a primary-key table, and this is a log table, where every row is an append", quiver.ChangeTypeColumn).
-			Advise("leave it out")
-	}
 	if c.Locations != "" && c.Locations != LocationsLeaders && c.Locations != LocationsFiles {
 		return wrongValue(quiver.BadCommand, "locations", c.Locations, LocationsLeaders, LocationsFiles)
 	}
@@ -143,19 +142,64 @@ var systemColumns = []string{quiver.BucketColumn, quiver.OffsetColumn, quiver.Ti
 	quiver.PartitionColumn, quiver.ChangeTypeColumn}
 
 func (c *ScanCommand) checkReadMode() error {
-	const hint = `leave it out, or take "read":"log"`
 	switch c.Read {
-	case "", ReadLog:
-	case ReadTable, ReadTableLog:
-		return c.bad("\"read\":%q needs a primary-key table, and this is a log table", c.Read).Advise(hint)
+	case "", ReadLog, ReadTable, ReadTableLog:
 	default:
 		return wrongValue(quiver.BadCommand, "read", c.Read, ReadLog, ReadTable, ReadTableLog)
 	}
-	if c.KeyRange != nil {
-		return c.bad("\"key_range\" needs a primary-key table, and this is a log table").Advise(hint)
+	if c.Order != "" && c.Order != OrderKey {
+		return wrongValue(quiver.BadCommand, "order", c.Order, OrderKey)
 	}
-	if c.Order != "" {
-		return c.bad("\"order\" needs a primary-key table, and this is a log table").Advise(hint)
+	return nil
+}
+
+// OrderKey is the value of "order".
+const OrderKey = "key"
+
+// Mode is what is read of a table: what the command says, or the table's default.
+func (c *ScanCommand) Mode(t *quiver.Table) string {
+	switch {
+	case c.Read != "":
+		return c.Read
+	case t.Keyed():
+		return ReadTable
+	}
+	return ReadLog
+}
+
+// CheckTable refuses what the table does not have: a key is served or refused, never ignored.
+func (c *ScanCommand) CheckTable(t *quiver.Table) error {
+	const hint = `leave it out, or take "read":"log"`
+	changes := slices.Contains(c.Columns, quiver.ChangeTypeColumn) || slices.Contains(c.SystemColumns, quiver.ChangeTypeColumn)
+	if !t.Keyed() {
+		switch {
+		case changes:
+			return c.bad("%q needs a primary-key table, and this is a log table, where every row is an append", quiver.ChangeTypeColumn).
+				Advise("leave it out")
+		case c.Read == ReadTable || c.Read == ReadTableLog:
+			return c.bad("\"read\":%q needs a primary-key table, and this is a log table", c.Read).Advise(hint)
+		case c.KeyRange != nil:
+			return c.bad("\"key_range\" needs a primary-key table, and this is a log table").Advise(hint)
+		case c.Order != "":
+			return c.bad("\"order\" needs a primary-key table, and this is a log table").Advise(hint)
+		}
+		return nil
+	}
+	mode := c.Mode(t)
+	switch {
+	case mode == ReadTable && changes:
+		return c.bad("%q stands in the changelog, and the table is read", quiver.ChangeTypeColumn).Advise(`leave it out, or take "read":"log"`)
+	case mode != ReadLog && slices.Contains(slices.Concat(c.Columns, c.SystemColumns), quiver.TimestampColumn):
+		return c.bad("%q stands in the changelog, and the table is read", quiver.TimestampColumn).Advise(`leave it out, or take "read":"log"`)
+	case mode != ReadTable && c.KeyRange != nil:
+		return c.bad("\"key_range\" is for \"read\":\"table\"")
+	case mode != ReadTable && c.Order != "":
+		return c.bad("\"order\" is for \"read\":\"table\"")
+	case mode == ReadTable && (c.Follow || !c.From.IsZero() || !c.Until.IsZero()):
+		return c.bad("a table is read as it is now: \"from\", \"until\" and \"follow\" are for its changelog").
+			Advise(`take "read":"log", or "read":"table+log" to begin with the table`)
+	case mode == ReadTableLog && !c.From.IsZero():
+		return c.bad("\"read\":\"table+log\" begins with the table as it is now, and takes no \"from\"").Advise("leave it out")
 	}
 	return nil
 }
@@ -186,6 +230,38 @@ func decodeLookup(root *jsonValue) (*LookupCommand, error) {
 	if c.Table.IsZero() {
 		return nil, noTable()
 	}
-	return nil, quiver.Errorf(quiver.BadCommand, "a lookup needs a primary-key table, and this is a log table").
-		On("table " + c.Table.String()).Advise(`read it with {"table": …}`)
+	return &c, c.check()
 }
+
+// check refuses what no table does.
+func (c *LookupCommand) check() error {
+	bad := func(format string, args ...any) error {
+		return quiver.Errorf(quiver.BadCommand, format, args...).On("table " + c.Table.String())
+	}
+	switch {
+	case c.MaxBytes < 0:
+		return bad("max_bytes %d is negative", c.MaxBytes)
+	case len(c.Columns) > quiver.MaxColumns:
+		return bad("at most %d columns can be read", quiver.MaxColumns)
+	case len(c.Keys) > MaxTicketKeys:
+		return bad("a ticket has at most %d keys, this one has %d", MaxTicketKeys, len(c.Keys))
+	case c.Prefix && c.InsertMissing:
+		return bad("\"insert_missing\" needs whole keys, not prefixes")
+	}
+	return nil
+}
+
+// MaxTicketKeys is the most keys that a ticket may have; a lookup by DoExchange has any number.
+const MaxTicketKeys = 10_000
+
+// CheckTable refuses a lookup in a log table.
+func (c *LookupCommand) CheckTable(t *quiver.Table) error {
+	if t.Keyed() {
+		return nil
+	}
+	return quiver.Errorf(quiver.BadCommand, "a lookup needs a primary-key table, and this is a log table").
+		On("table " + t.Path()).Advise(`read it with {"table": …}`)
+}
+
+// Encode writes the command, for a ticket or a descriptor.
+func (c *LookupCommand) Encode() []byte { return encode(c) }

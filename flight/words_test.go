@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"pgregory.net/rapid"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/quiverlog/quiver"
 )
 
@@ -56,6 +58,9 @@ func encodeDescriptor(d *Descriptor) []byte {
 	if d.Put != nil {
 		return d.Put.Encode()
 	}
+	if d.Lookup != nil {
+		return d.Lookup.Encode()
+	}
 	return d.Scan.Encode()
 }
 
@@ -77,11 +82,10 @@ func TestCommandsRefused(t *testing.T) {
 		{`{"table":"t","bucket":-1}`, quiver.BadCommand, "bucket -1 is negative"},
 		{`{"table":"t","batch_rows":-5}`, quiver.BadCommand, "batch_rows"},
 		{`{"table":"t","max_bytes":-5}`, quiver.BadCommand, "max_bytes"},
-		{`{"table":"t","read":"table"}`, quiver.BadCommand, "primary-key table"},
-		{`{"table":"t","read":"table+log"}`, quiver.BadCommand, "primary-key table"},
 		{`{"table":"t","read":"logs"}`, quiver.BadCommand, `did you mean "log"?`},
-		{`{"table":"t","key_range":{"from":[1]}}`, quiver.BadCommand, "key_range"},
-		{`{"table":"t","order":"key"}`, quiver.BadCommand, "order"},
+		{`{"table":"t","order":"keys"}`, quiver.BadCommand, `did you mean "key"?`},
+		{`{"lookup":"t","prefix":true,"insert_missing":true}`, quiver.BadCommand, "whole keys"},
+		{`{"lookup":"t","max_bytes":-1}`, quiver.BadCommand, "max_bytes -1 is negative"},
 		{`{"table":"t","locations":"leader"}`, quiver.BadCommand, `did you mean "leaders"?`},
 		{`{"table":"t","system_columns":["__ofset"]}`, quiver.BadCommand, `did you mean "__offset"?`},
 		{`{"table":"t","from":"yesterday"}`, quiver.BadCommand, `key from: "yesterday" is no position; write "earliest"`},
@@ -98,11 +102,8 @@ func TestCommandsRefused(t *testing.T) {
 		{`{"table":"t","from":{"offsets":{"offsets":{"offsets":{"0":1}}}}}`, quiver.BadCommand, `"offsets" is no bucket number`},
 		{`{"table":"t","from":{"offsets":{"0":1,"offsets":{"0":1}}}}`, quiver.BadCommand, "stands alone"},
 		{`{"table":"t","from":{"timestamp":"yesterday"}}`, quiver.BadCommand, `key from.timestamp: "yesterday" is no time`},
-		{`{"lookup":"t","keys":[[1],[2]]}`, quiver.BadCommand, "primary-key table"},
 		{`{"lookup":"t","prefx":true}`, quiver.BadCommand, `did you mean "prefix"?`},
-		{`{"put":"t","op":"upsert"}`, quiver.BadCommand, "primary-key table"},
 		{`{"put":"t","op":"apend"}`, quiver.BadCommand, `did you mean "append"?`},
-		{`{"put":"t","columns":["id"]}`, quiver.BadCommand, "partial update"},
 		{`{"put":"t","acks":"none"}`, quiver.BadCommand, `"all"`},
 		{`{"put":"t","sequence":0}`, quiver.BadCommand, "need a writer_id; get one from the action writer.init"},
 		{`{"put":"t","writer_id":1,"sequence":-1}`, quiver.BadCommand, "sequence -1 is negative"},
@@ -252,6 +253,59 @@ func TestPositionsRoundTrip(t *testing.T) {
 			t.Fatalf("%s gives %+v, want %+v", text, got, want)
 		}
 	})
+}
+
+// TestTablesRefuse: what a log table does not have is refused by name, and so is what a primary-key table does not have.
+func TestTablesRefuse(t *testing.T) {
+	spec := quiver.TableSpec{Database: "default", Name: "t", Schema: arrow.NewSchema([]arrow.Field{
+		{Name: "id", Type: arrow.PrimitiveTypes.Int64}, {Name: "v", Type: arrow.PrimitiveTypes.Int64, Nullable: true}}, nil)}
+	log, err := spec.Table(1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.PrimaryKey = []string{"id"}
+	keyed, err := spec.Table(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		table *quiver.Table
+		text  string
+		want  string
+	}{
+		{log, `{"table":"t","read":"table"}`, "primary-key table"},
+		{log, `{"table":"t","read":"table+log"}`, "primary-key table"},
+		{log, `{"table":"t","key_range":{"from":[1]}}`, "key_range"},
+		{log, `{"table":"t","order":"key"}`, "order"},
+		{log, `{"table":"t","system_columns":["__change_type"]}`, "every row is an append"},
+		{log, `{"lookup":"t","keys":[[1],[2]]}`, "primary-key table"},
+		{log, `{"put":"t","op":"upsert"}`, "primary-key table"},
+		{log, `{"put":"t","columns":["id"]}`, "partial update"},
+		{keyed, `{"table":"t","follow":true}`, `"read":"log"`},
+		{keyed, `{"table":"t","from":"now"}`, "changelog"},
+		{keyed, `{"table":"t","columns":["__timestamp"]}`, "changelog"},
+		{keyed, `{"table":"t","columns":["__change_type"]}`, "changelog"},
+		{keyed, `{"table":"t","read":"log","order":"key"}`, "order"},
+		{keyed, `{"table":"t","read":"table+log","from":"now"}`, "from"},
+		{keyed, `{"put":"t","op":"append"}`, "needs a log table"},
+		{keyed, `{"put":"t","bucket":0}`, "primary key decides"},
+		{keyed, `{"put":"t","columns":["w"]}`, `no column "w"`},
+	} {
+		d, err := parseCommand([]byte(test.text))
+		if err != nil {
+			t.Errorf("%s: %v", test.text, err)
+			continue
+		}
+		switch {
+		case d.Put != nil:
+			err = CheckOp(test.table, d.Put.Op, d.Put.Columns, d.Put.Bucket)
+		case d.Lookup != nil:
+			err = d.Lookup.CheckTable(test.table)
+		default:
+			err = d.Scan.CheckTable(test.table)
+		}
+		wantError(t, err, quiver.BadCommand, test.want)
+	}
 }
 
 // FuzzCommand: any command that is taken has a canonical form that means the same.

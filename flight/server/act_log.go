@@ -69,7 +69,7 @@ func (s *Service) logWait(ctx context.Context, body []byte, answer func(any) err
 		return err
 	}
 	read, err := s.plan(ctx, &flight.ScanCommand{
-		Table: request.Table, TableID: request.TableID, From: flight.AtOffsetsOf(request.Offsets), Follow: true,
+		Table: request.Table, TableID: request.TableID, From: flight.AtOffsetsOf(request.Offsets), Follow: true, Read: flight.ReadLog,
 	})
 	if err != nil {
 		return err

@@ -12,12 +12,30 @@ import (
 	"github.com/quiverlog/quiver/flight/internal/codec"
 )
 
-// DoExchange takes lookups, which need a primary-key table. It says so, or what is wrong with the command.
+// DoExchange answers lookups: batches of keys in, rows out, in order.
 func (s *Service) DoExchange(stream afl.FlightService_DoExchangeServer) error {
+	ctx, cancel := s.stopped(stream.Context())
+	defer cancel()
 	var in codec.In
-	defer in.Reset()
+	held := int64(0)
+	in.Admit = func(bytes int) error {
+		s.memory.Release(held)
+		held = 0
+		if int64(bytes) > s.options.MaxMessage {
+			return &codec.TooLargeError{What: "data_body", Size: bytes, Limit: int(s.options.MaxMessage)}
+		}
+		if err := s.acquire(ctx, int64(bytes)); err != nil {
+			return err
+		}
+		held = int64(bytes)
+		return nil
+	}
+	defer func() {
+		in.Reset()
+		s.memory.Release(held)
+	}()
 	if err := codec.Recv(stream, &in); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return exchangeError(err)
 	}
 	descriptor, err := parseDescriptor(in.Descriptor)
 	if err != nil {
@@ -26,7 +44,27 @@ func (s *Service) DoExchange(stream afl.FlightService_DoExchangeServer) error {
 	if descriptor.Lookup == nil {
 		return quiver.Errorf(quiver.BadCommand, "an exchange takes lookups only").Advise(`use DoGet to read and DoPut to write`)
 	}
-	return nil
+	if descriptor.Lookup.Keys != nil {
+		return quiver.Errorf(quiver.BadCommand, "\"keys\" is for tickets; an exchange takes keys as batches").Advise("leave it out")
+	}
+	l, err := s.newLookup(descriptor.Lookup)
+	if err != nil {
+		return err
+	}
+	return exchangeError(l.exchange(ctx, stream, &in))
+}
+
+// exchangeError turns what the codec refused into what the client is told.
+func exchangeError(err error) error {
+	var tooLarge *codec.TooLargeError
+	var malformed *codec.MalformedError
+	switch {
+	case errors.As(err, &tooLarge):
+		return quiver.Errorf(quiver.BatchTooLarge, "%v", tooLarge).Advise("send fewer keys at a time")
+	case errors.As(err, &malformed):
+		return quiver.Errorf(quiver.MalformedBatch, "%v", err)
+	}
+	return err
 }
 
 // parseDescriptor reads the descriptor of a stream's first message.

@@ -23,9 +23,22 @@ import (
 func (s *Service) DoGet(ticket *afl.Ticket, stream afl.FlightService_DoGetServer) error {
 	ctx, cancel := s.stopped(stream.Context())
 	defer cancel()
-	command, err := flight.ParseTicket(ticket.GetTicket())
+	asked, err := flight.ParseTicketCommand(ticket.GetTicket())
 	if err != nil {
 		return err
+	}
+	if asked.Lookup != nil {
+		return s.single(ctx, asked.Lookup, stream)
+	}
+	command, err := asked.AsScan()
+	if err != nil {
+		return err
+	}
+	if whole, err := s.readsTable(command); err != nil || whole != nil {
+		if err != nil {
+			return err
+		}
+		return s.getTable(ctx, whole, command, stream)
 	}
 	read, err := s.plan(ctx, command)
 	if err != nil {
@@ -62,6 +75,14 @@ func (s *Service) plan(ctx context.Context, c *flight.ScanCommand) (*reading, er
 	table, err := s.table(c.Table, c.TableID)
 	if err != nil {
 		return nil, err
+	}
+	if err := c.CheckTable(table); err != nil {
+		return nil, err
+	}
+	if table.Keyed() { // its log has one column more
+		changelog := *table
+		changelog.Schema = table.LogSchema()
+		table = &changelog
 	}
 	r := &reading{table: table, command: c, spec: scan.Spec{
 		Table: table, Follow: c.Follow, Limit: c.Limit,
@@ -154,11 +175,20 @@ func sendSchema(stream grpc.ServerStream, r *reading) error {
 	if r.command.Follow {
 		info.Until = flight.Position{} // From stays: a follower of "now" that loses its connection begins there again
 	}
-	header, err := record.ServedSchema(withInfo(r.schema, &info))
+	return sendSchemaMessage(stream, withInfo(r.schema, &info))
+}
+
+// sendSchemaMessage sends a schema, and the words of change types if it has them.
+func sendSchemaMessage(stream grpc.ServerStream, schema *arrow.Schema) error {
+	header, err := record.ServedSchema(schema)
 	if err != nil {
 		return err
 	}
-	return codec.Send(stream, &codec.Out{Header: header})
+	if err := codec.Send(stream, &codec.Out{Header: header}); err != nil || !schema.HasField(quiver.ChangeTypeColumn) {
+		return err
+	}
+	words := record.ServedChangeTypes()
+	return codec.Send(stream, &codec.Out{Header: words.Header, Body: [][]byte{words.Body}})
 }
 
 // withInfo adds what a read covers to a schema's metadata.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
 
@@ -93,7 +92,8 @@ func (p *put) settle() {
 // durable or fails by itself, soon.
 func (p *put) wait(item *staged) (stored bool, err error) {
 	err = item.failure
-	judge := func(failure error) {
+	for _, part := range item.parts() {
+		failure := part.tablet.Wait(p.settled, part.place)
 		if failure == nil || quiver.OutcomeOf(failure) != quiver.NotDone {
 			stored = true
 		}
@@ -101,33 +101,7 @@ func (p *put) wait(item *staged) (stored bool, err error) {
 			err = failure
 		}
 	}
-	if parts := item.parts(); len(parts) == 1 {
-		judge(parts[0].tablet.Wait(p.settled, parts[0].place))
-	} else {
-		for _, failure := range p.waitEach(parts) {
-			judge(failure)
-		}
-	}
 	return stored, err
-}
-
-// settlers is how many buckets of one batch are made durable at a time: the disk takes their syncs together.
-const settlers = 16
-
-// waitEach settles parts and gives what became of each.
-func (p *put) waitEach(parts []part) []error {
-	failures := make([]error, len(parts))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(len(parts), settlers) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(parts); i = int(next.Add(1)) - 1 {
-				failures[i] = parts[i].tablet.Wait(p.settled, parts[i].place)
-			}
-		})
-	}
-	wg.Wait()
-	return failures
 }
 
 // count adds a durable item to the answers.

@@ -61,7 +61,7 @@ func (a *putAnswers) count(item *staged) {
 		a.answer.Duplicates++
 	}
 	for _, p := range item.parts() {
-		if !p.place.Duplicate || p.place.Known {
+		if p.place.Until > p.place.From {
 			a.answer.AddRange(flight.Range{Partition: p.partition, Bucket: p.bucket, From: p.place.From, Until: p.place.Until})
 		}
 	}

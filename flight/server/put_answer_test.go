@@ -123,29 +123,3 @@ func TestNothingIsStagedAfterClose(t *testing.T) {
 		t.Errorf("the first reason does not stay: %v", q.cause())
 	}
 }
-
-// A batch of several buckets has a range for each, and is a duplicate only if every bucket had its part.
-func TestBatchesOfManyBuckets(t *testing.T) {
-	a := newPutAnswers()
-	of := func(bucket int32, at quiver.Offset, duplicate, known bool) part {
-		return part{partition: "p=1", bucket: bucket, place: tablet.Staged{Staged: arrowlog.Staged{
-			From: at, Until: at + 2, Duplicate: duplicate, Known: known}}}
-	}
-	item := &staged{rows: 4, sequence: 8}
-	item.add(of(0, 10, true, true), 2)
-	item.add(of(3, 20, false, true), 2)
-	a.add(item)
-	want := `{"batches":1,"rows":4,"sequence":8,"ranges":[{"partition":"p=1","bucket":0,"from":10,"until":12},` +
-		`{"partition":"p=1","bucket":3,"from":20,"until":22}],"duplicates":0,"flush":null}`
-	if got := nextAnswer(t, a); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-	item = &staged{rows: 4, sequence: 9}
-	item.add(of(0, 10, true, true), 2)
-	item.add(of(3, 0, true, false), 2)
-	a.add(item)
-	want = `{"batches":2,"rows":8,"sequence":9,"ranges":[{"partition":"p=1","bucket":0,"from":10,"until":12}],"duplicates":1,"flush":null}`
-	if got := nextAnswer(t, a); got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}

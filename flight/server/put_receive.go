@@ -49,6 +49,7 @@ type receiver struct {
 	table        *quiver.Table
 	input        *record.Input
 	route        router
+	schema       *quiver.Schema                     // of the batches of a primary-key table
 	divider      *record.Divider                    // nil: all rows of a batch go where the router says
 	single       [1]load                            // of a batch that goes to one bucket
 	within       string                             // the partition that all rows must lie in; "": any
@@ -146,13 +147,12 @@ func (r *receiver) mayCreate(err error) bool {
 
 // openTable makes the gate between the client's schema and the table's.
 func (r *receiver) openTable() error {
-	layout, err := r.service.layouts.of(r.table.Schema)
-	if err != nil {
+	if err := flight.CheckOp(r.table, r.command.Op, r.command.Columns, r.command.Bucket); err != nil {
 		return err
 	}
-	schema, err := r.enter()
+	schema, layout, err := r.layOut()
 	if err != nil {
-		return err
+		return r.about(err)
 	}
 	err = r.untrusted(func() (err error) {
 		limits := r.service.limits
@@ -165,13 +165,32 @@ func (r *receiver) openTable() error {
 	}
 	r.input.Summarize(record.NewSummary(r.table.StatisticsColumns()))
 	if r.table.Partitioned() || len(r.table.BucketKey) > 0 && r.table.Buckets > 1 {
-		if r.divider, err = record.NewDivider(r.table, layout); err != nil {
+		divided := *r.table
+		divided.Schema = schema // of a primary-key table perhaps not all columns
+		if r.divider, err = record.NewDivider(&divided, layout); err != nil {
 			return err
 		}
 	}
 	r.put.usage = r.service.metrics.tables.of(r.table)
 	r.route, err = newRouter(&r.service.streams, r.table, r.command)
 	return err
+}
+
+// layOut gives the schema that the stream's batches are to have, and its layout.
+func (r *receiver) layOut() (*quiver.Schema, *record.Layout, error) {
+	schema, err := r.enter()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !r.table.Keyed() {
+		layout, err := r.service.layouts.of(r.table.Schema)
+		return schema, layout, err
+	}
+	if r.schema, err = r.keyedSchema(schema); err != nil {
+		return nil, nil, err
+	}
+	layout, err := record.NewLayout(r.schema)
+	return r.schema, layout, err
 }
 
 // enter gives the schema that a stream's columns are matched with: the table's, but in a put to one partition the
@@ -274,6 +293,14 @@ func (r *receiver) batch() error {
 	}
 	if batch.Rows() == 0 {
 		_, err := r.queue.push(func() (staged, error) { return staged{sequence: order.Sequence}, nil })
+		return err
+	}
+	if r.table.Keyed() {
+		err = r.checkKeyed(batch, order)
+	} else if order.Op != "" || order.Columns != nil {
+		err = flight.CheckOp(r.table, order.Op, order.Columns, nil)
+	}
+	if err != nil {
 		return err
 	}
 	return r.stage(batch, order)

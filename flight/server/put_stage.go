@@ -23,6 +23,7 @@ type part struct {
 type load struct {
 	part
 	unit   []*record.Batch
+	rows   *tablet.Rows // of a primary-key table, in the place of unit
 	origin tablet.Origin
 }
 
@@ -35,7 +36,19 @@ func release(unit []*record.Batch) {
 func releaseLoads(loads []load) {
 	for i := range loads {
 		release(loads[i].unit)
+		if loads[i].rows != nil {
+			loads[i].rows.Batch.Release()
+		}
 	}
+}
+
+// stagePart stages a load, which it takes over.
+func (r *receiver) stagePart(l *load) (tablet.Staged, error) {
+	if l.rows == nil {
+		return l.tablet.Put(r.ctx, l.unit, l.origin)
+	}
+	defer l.rows.Batch.Release()
+	return l.tablet.Upsert(r.ctx, l.rows, l.origin)
 }
 
 // sealFrom is the size from which a batch is stored as it is. Its checksums are computed here, while the bucket's disk
@@ -83,7 +96,7 @@ func (r *receiver) stageAll(item *staged, loads []load) error {
 				return err
 			}
 		}
-		place, err := l.tablet.Put(r.ctx, l.unit, l.origin)
+		place, err := r.stagePart(l)
 		if err != nil {
 			releaseLoads(loads[i+1:])
 			return err
@@ -179,6 +192,14 @@ func (r *receiver) load(batch *record.Batch, id quiver.BucketID, order flight.Ba
 	if err != nil {
 		return load{}, err
 	}
+	made := load{
+		part:   part{tablet: t, partition: t.PartitionName(), bucket: id.Bucket},
+		origin: r.origin(batch, order, t),
+	}
+	if r.table.Keyed() {
+		made.rows = r.keyedRows(batch, order)
+		return made, nil
+	}
 	unit, err := batch.Split(storedBytes)
 	if err != nil {
 		return load{}, err
@@ -188,11 +209,8 @@ func (r *receiver) load(batch *record.Batch, id quiver.BucketID, order flight.Ba
 			piece.Seal()
 		}
 	}
-	return load{
-		part:   part{tablet: t, partition: t.PartitionName(), bucket: id.Bucket},
-		unit:   unit,
-		origin: r.origin(batch, order, t),
-	}, nil
+	made.unit = unit
+	return made, nil
 }
 
 // origin says where a batch comes from, for the rules of repeats and order.
