@@ -147,7 +147,7 @@ def test_tables_that_are_there_already(client, table):
     ({"columns": ["m"]}, "BAD_COMMAND", "n"),
     ({"columns": ["n", "n"]}, "BAD_COMMAND", "twice"),
     ({"bucket": 3}, "BUCKET_NOT_FOUND", "3"),
-    ({"filter": "n > 1"}, "BAD_FILTER", "filter"),
+    ({"filter": "n >"}, "BAD_FILTER", "filter"),
     ({"from": "yesterday"}, "BAD_COMMAND", "earliest"),
     ({"from": {"cursor": "job1"}}, "CURSOR_NOT_FOUND", "job1"),
     ({"read": "table"}, "BAD_COMMAND", "primary-key"),
@@ -194,3 +194,21 @@ def test_an_unknown_action(client):
     with pytest.raises(pa.ArrowInvalid) as error:
         action(client, "table.creat")
     assert reason(error.value) == "BAD_COMMAND" and '"table.create"' in str(error.value)
+
+
+def test_a_plan_with_a_filter(client, buckets):
+    info = client.get_flight_info(command(table=buckets, filter="n < 3", columns=["t"]))
+    assert info.total_records == -1 and info.total_bytes == -1
+    got = []
+    for endpoint in info.endpoints:
+        assert json.loads(endpoint.ticket.ticket)["filter"] == "n < 3"
+        got += client.do_get(endpoint.ticket).read_all()["t"].to_pylist()
+    assert sorted(got) == ["row 0", "row 1", "row 2"]
+    limited = client.get_flight_info(command(table=buckets, filter="n >= 2", limit=3))
+    assert len(limited.endpoints) == 1
+    assert client.do_get(limited.endpoints[0].ticket).read_all().num_rows == 3
+    for wrong in ("n <", "m = 1", "n like 'x%'"):
+        for ask in (client.get_flight_info, client.get_schema, lambda d: client.do_get(fl.Ticket(d.command))):
+            with pytest.raises(pa.ArrowInvalid) as error:
+                ask(command(table=buckets, filter=wrong))
+            assert reason(error.value) == "BAD_FILTER"

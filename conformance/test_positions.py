@@ -169,3 +169,35 @@ def test_deleting_before(client, buckets):
     assert action(client, "table.stats", {"table": buckets})[-1]["rows"] == 11
     put(client, buckets, rows(10, 1), bucket=0)
     assert numbers(client, buckets, bucket=0) == list(range(4, 11))
+
+
+def test_a_cursor_is_a_position(client, buckets):
+    note = schema_note(read(client, buckets))
+    with pytest.raises(KeyError) as error:
+        read(client, buckets, **{"from": {"cursor": "job1"}})
+    assert reason(error.value) == "CURSOR_NOT_FOUND"
+    action(client, "cursor.commit", {"cursor": "job1", "table": buckets, "offsets": {"0": 4}})
+    # A bucket that was never committed is read from its earliest row.
+    assert numbers(client, buckets, **{"from": {"cursor": "job1"}}) == [*range(4, 10), *range(100, 105)]
+    assert numbers(client, buckets, until={"cursor": "job1"}) == list(range(4))
+    action(client, "cursor.commit", {"cursor": "job1", "table": buckets, "offsets": note["until"]})
+    put(client, buckets, rows(10, 2), bucket=0)
+    assert numbers(client, buckets, **{"from": {"cursor": "job1"}}) == [10, 11]
+    reader = client.do_get(ticket(buckets, follow=True, limit=2, **{"from": {"cursor": "job1"}}))
+    assert reader.read_all()["n"].to_pylist() == [10, 11]
+
+
+def test_ranges_that_a_filter_emptied_are_told(client, buckets):
+    told = []
+    for chunk in client.do_get(ticket(buckets, filter="n >= 108 or n = 3", batch_rows=2)):
+        told.append(json.loads(chunk.app_metadata.to_pybytes()) | {"rows": chunk.data.num_rows})
+    ends = {0: 0, 1: 0}
+    for note in told:
+        assert note["from"] == ends[note["bucket"]]
+        ends[note["bucket"]] = note["until"]
+    assert ends == {0: 10, 1: 5} and sum(note["rows"] for note in told) == 1
+    # A follower resumes behind rows that did not match, too.
+    reader = client.do_get(ticket(buckets, follow=True, bucket=1, filter="n > 1000"))
+    note = json.loads(reader.read_chunk().app_metadata.to_pybytes())
+    assert (note["from"], note["until"]) == (0, 5)
+    reader.cancel()
