@@ -324,6 +324,48 @@ def test_limit_and_ranges(client, table):
     assert covered == 1000
 
 
+def skipped(server):
+    """How many stored batches the server did not read since statistics ruled them out."""
+    found = re.search(rb"^quiver_scan_batches_skipped_total (\S+)", server.get("/metrics")[1], re.MULTILINE)
+    return float(found.group(1))
+
+
+def test_statistics_skip_batches(server, client, table):
+    """Batches of neighbouring values, one with nulls only, one with NaN, long texts that are alike at first."""
+    rows, batches = 4000, 12
+    ids = np.arange(rows * batches)
+    data = pa.table({
+        "n": pa.array(ids),
+        "f": pa.array(np.where(ids // rows == 3, np.nan, ids / 2.0)),
+        "d": pa.array([decimal.Decimal(int(i)) / 4 for i in ids], pa.decimal128(20, 2)),
+        "s": pa.array([f"a text that begins alike {i:09}" for i in ids]),
+        "t": pa.array(ids * 1_000_000, pa.timestamp("us", "UTC")),
+        "x": pa.array([None if i // rows == 5 else int(i) % 100 for i in ids], pa.int16()),
+    })
+    create(client, table, data.schema)
+    for at in range(0, data.num_rows, rows):
+        put(client, table, data.slice(at, rows))
+    for text, mask in [
+        ("n = 20000", pc.equal(data["n"], 20000)),
+        ("n between 3999 and 4000", pc.and_(pc.greater_equal(data["n"], 3999), pc.less_equal(data["n"], 4000))),
+        ("n in (1, 47999, 99999999)", pc.is_in(data["n"], pa.array([1, 47999]))),
+        ("f > 23000", pc.greater(data["f"], 23000)),
+        ("not f > 100", pc.invert(pc.greater(data["f"], 100))),
+        ("f != f", pc.is_nan(data["f"])),
+        ("d < 10.25", pc.less(data["d"], decimal.Decimal("10.25"))),
+        ("s >= 'a text that begins alike 000047990'", pc.greater_equal(data["s"], "a text that begins alike 000047990")),
+        ("s like 'b%'", pc.starts_with(data["s"], "b")),
+        ("t < '1970-01-01T00:00:05Z'", pc.less(data["n"], 5)),
+        ("x is null and n > 0", pc.is_null(data["x"])),
+        ("x >= 99", pc.greater_equal(data["x"], 99)),
+        ("__offset >= 44000 and x = 5", pc.and_(pc.greater_equal(data["n"], 44000), pc.equal(data["x"], 5))),
+    ]:
+        before = skipped(server)
+        got = read(client, table, columns=["n"], filter=text)["n"]
+        assert got.to_pylist() == data.filter(mask)["n"].to_pylist(), text
+        assert skipped(server) > before or text.startswith("s >="), text
+
+
 def test_faults_are_named(client, table):
     create(client, table, {"price": pa.float64(), "region": pa.string(), "ts": pa.timestamp("us", "UTC")})
     for text, words in [

@@ -75,6 +75,9 @@ func (p *pruner) mayTest(t test) bool {
 		return t.not && r.nan || r.mayContain(q.values, t.not)
 	case comparePair:
 		l, r := p.span(q.left), p.span(q.right)
+		if q.left == q.right { // x = x and x <= x hold but for NaN, x < x never does
+			return (q.op != opLess) != t.not || t.not && l.nan
+		}
 		return t.not && (l.nan || r.nan) || mayPair(l, q.op, r, t.not)
 	case isLike:
 		return p.span(q.ref).mayBeLike(q.pattern, t.not)
