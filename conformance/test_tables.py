@@ -295,3 +295,15 @@ def test_ten_thousand_buckets(client, table, buckets):
     assert create(client, table, {"id": "int64"}, buckets=buckets, bucket_key=["id"])["buckets"] == buckets
     put(client, table, pa.Table.from_batches([ids(100)]))
     assert len(read(client, table)) == 100
+
+
+def test_a_cursor_follows_a_renamed_column(client, table):
+    create(client, table, {"id": "int64", "k": "string"}, partition_by=["k"])
+    put(client, table, pa.table({"id": pa.array(range(10)), "k": ["a", "b"] * 5}))
+    vector = schema_note(read(client, table))["until"]
+    commit(client, table, vector)
+    alter(client, table, {"rename": {"from": "k", "to": "key"}})
+    assert len(read(client, table, **{"from": {"cursor": "job"}})) == 0
+    assert len(read(client, table, **{"from": vector})) == 0
+    rows = read(client, table, partition="key=a", system_columns=["__partition"])
+    assert set(rows["__partition"].to_pylist()) == {"key=a"} and set(rows["key"].to_pylist()) == {"a"}

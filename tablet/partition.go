@@ -35,7 +35,9 @@ func newTable(meta *quiver.Table) *table {
 }
 
 func (t *table) add(p quiver.Partition) {
-	t.partitions[p.ID] = &partition{table: t, id: p.ID, name: p.Name, base: noEpoch}
+	made := &partition{table: t, id: p.ID, base: noEpoch}
+	made.name.Store(&p.Name)
+	t.partitions[p.ID] = made
 }
 
 // wake lets everyone who waits for news of the table look again.
@@ -53,7 +55,7 @@ const noEpoch = quiver.Epoch(-1)
 type partition struct {
 	table *table
 	id    quiver.PartitionID
-	name  string                       // canonical; "" on unpartitioned tables
+	name  atomic.Pointer[string]       // canonical; "" on unpartitioned tables. It follows the names of the columns
 	gone  atomic.Pointer[quiver.Error] // as of its table
 
 	// Guarded by Server.mu.
@@ -122,26 +124,43 @@ func (p *partition) wake() {
 // subject names the partition in errors.
 func (p *partition) subject() string {
 	subject := "table " + p.table.meta.Load().Path()
-	if p.name != "" {
-		subject += ", partition " + p.name
+	if name := *p.name.Load(); name != "" {
+		subject += ", partition " + name
 	}
 	return subject
 }
 
-// differ compares the partitions of two versions of a table, both by name.
-func differ(old, now []quiver.Partition) (added, removed []quiver.Partition) {
-	for len(old) > 0 && len(now) > 0 {
-		switch {
-		case old[0].ID == now[0].ID:
-			old, now = old[1:], now[1:]
-		case old[0].Name < now[0].Name:
-			removed, old = append(removed, old[0]), old[1:]
-		case old[0].Name > now[0].Name:
-			added, now = append(added, now[0]), now[1:]
-		default: // dropped, and made anew
-			removed, added = append(removed, old[0]), append(added, now[0])
-			old, now = old[1:], now[1:]
+// rename takes over the names of partitions: they follow those of the columns.
+func (t *table) rename(partitions []quiver.Partition) {
+	for i := range partitions {
+		if p := t.partitions[partitions[i].ID]; p != nil && *p.name.Load() != partitions[i].Name {
+			p.name.Store(&partitions[i].Name)
 		}
 	}
-	return append(added, now...), append(removed, old...)
+}
+
+// differ compares the partitions of two versions of a table, by id: names may have changed. What both begin and end
+// with costs no more than a look, however many there are.
+func differ(old, now []quiver.Partition) (added, removed []quiver.Partition) {
+	for len(old) > 0 && len(now) > 0 && old[0].ID == now[0].ID {
+		old, now = old[1:], now[1:]
+	}
+	for len(old) > 0 && len(now) > 0 && old[len(old)-1].ID == now[len(now)-1].ID {
+		old, now = old[:len(old)-1], now[:len(now)-1]
+	}
+	return without(now, old), without(old, now)
+}
+
+// without gives the partitions of which no other has the id.
+func without(some, others []quiver.Partition) (left []quiver.Partition) {
+	ids := make(map[quiver.PartitionID]struct{}, len(others))
+	for _, p := range others {
+		ids[p.ID] = struct{}{}
+	}
+	for _, p := range some {
+		if _, both := ids[p.ID]; !both {
+			left = append(left, p)
+		}
+	}
+	return left
 }

@@ -87,6 +87,9 @@ func (s *Server) learn(d quiver.Desired, changes []change) {
 			continue
 		}
 		c.table.meta.Store(c.meta)
+		if c.altered {
+			c.table.rename(c.meta.Partitions)
+		}
 		for _, p := range c.added {
 			c.table.add(p)
 		}

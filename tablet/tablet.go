@@ -77,7 +77,7 @@ func (t *Tablet) ID() quiver.BucketID { return t.id }
 func (t *Tablet) Bucket() int32 { return t.id.Bucket }
 
 // PartitionName is the canonical name of the bucket's partition, "" on unpartitioned tables.
-func (t *Tablet) PartitionName() string { return t.partition.name }
+func (t *Tablet) PartitionName() string { return *t.partition.name.Load() }
 
 // Table is the table as it was last heard of.
 func (t *Tablet) Table() *quiver.Table { return t.table.meta.Load() }
