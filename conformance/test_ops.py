@@ -158,9 +158,10 @@ def read_a_little(server, client, table):
     """A read of whose answer only the beginning is read, as far as the server can get with it."""
     reader = client.do_get(ticket(table))
     reader.read_chunk()
-    sent = None
-    while sent != (sent := metrics(server)["quiver_get_batches_total"]):
-        time.sleep(0.2)
+    sent = []
+    while len(sent) < 5 or len(set(sent[-5:])) > 1:
+        time.sleep(0.1)
+        sent.append(metrics(server)["quiver_get_batches_total"])
     return reader
 
 
@@ -248,7 +249,7 @@ def test_a_second_signal_ends_it_at_once(new_server):
     while server.get("/readyz")[0] != 503:
         pass
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(30) == -signal.SIGTERM
+    assert server.process.wait(30) == 128 + signal.SIGTERM
     server.start()
     with server.client() as client:
         assert read(client, "events").num_rows == 100

@@ -22,12 +22,8 @@ import (
 var version = "unknown"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)   // the first one drains; the next one ends the process as it would any other
 	signal.Ignore(syscall.SIGPIPE) // a pipe that is gone ends the verb, see exitCode
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	os.Exit(run(untilSignal(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // run executes one call of the program and gives its exit code.
