@@ -42,6 +42,8 @@ type Retention struct {
 	OlderThan int64
 	// Bytes lets the oldest segments go while the others come to so many bytes. 0: none.
 	Bytes int64
+	// Limit keeps the rows from an offset on, whatever the rest says: somebody else still needs them. nil: nobody does.
+	Limit *quiver.Offset
 }
 
 // Expiry asks for one bucket to lose what its rule lets go.
@@ -225,6 +227,9 @@ func (l *Log) retentionPoint(rule Retention, now time.Time) (point quiver.Offset
 	segments := l.segments
 	point = l.start
 	limit := l.pinnedLocked(min(l.high, l.fold.unit), now)
+	if rule.Limit != nil {
+		limit = min(limit, *rule.Limit)
+	}
 	durable := l.durable
 	l.mu.Unlock()
 	total := int64(0)

@@ -88,7 +88,31 @@ func (t *Tablet) DeleteBefore(ctx context.Context, before quiver.Offset) error {
 	if start, high := l.log.Start(), l.log.HighWatermark(); before > high {
 		return scan.OutOfRange(t.Table(), t, before, scan.Offsets{Start: start, HighWatermark: high})
 	}
+	if l.rows != nil {
+		if err := t.writeRows(l, before); err != nil {
+			return err
+		}
+	}
 	return t.explain(l.log.DeleteBefore(before))
+}
+
+// writeRows makes sure that the rows need no change before the offset from the log any more.
+func (t *Tablet) writeRows(l *leadership, before quiver.Offset) error {
+	err := l.rows.tablet.Advance(l.log.HighWatermark(), l.epoch)
+	if err == nil {
+		err = l.rows.store.Flush()
+	}
+	if err != nil {
+		return t.rowsFailed(l, err)
+	}
+	mark, err := l.rows.store.Durable(t.id)
+	switch {
+	case err != nil:
+		return t.rowsFailed(l, err)
+	case mark.Applied < before:
+		return t.unavailable("the rows still need the log before the offset", nil)
+	}
+	return nil
 }
 
 // Stats tells what the bucket holds.

@@ -130,6 +130,7 @@ func (s *Server) dueOpen(now time.Time) (orders []order) {
 			break
 		}
 		t.retained.Store(&retained{meta, end})
+		r.Limit = s.needed(meta, t.id, now)
 		orders = append(orders, order{arrowlog.Expiry{Bucket: t.id, Config: logConfig(meta), Rule: r}, meta, t})
 	}
 	return orders
@@ -231,6 +232,7 @@ func (s *Server) glance(id quiver.BucketID, now time.Time) (order, bool) {
 	if !ok {
 		return order{}, false
 	}
+	rule.Limit = s.needed(meta, id, now)
 	o := order{expiry: arrowlog.Expiry{Bucket: id, Config: logConfig(meta), Rule: rule}, meta: meta}
 	g, err := s.disk.Glance(id)
 	switch {
@@ -245,6 +247,20 @@ func (s *Server) glance(id quiver.BucketID, now time.Time) (order, bool) {
 		s.retention.seen(g.Oldest + meta.Options.RetentionTime.Milliseconds() + 1)
 	}
 	return order{}, false
+}
+
+// needed is the offset from which on the rows of a primary-key bucket need the log after a crash; nil for a log table.
+// Rows that were applied and are in memory only are written out first, now and then: of a table that is seldom changed
+// they would stay there, and the log with them.
+func (s *Server) needed(meta *quiver.Table, id quiver.BucketID, now time.Time) *quiver.Offset {
+	if !meta.Keyed() {
+		return nil
+	}
+	mark, err := s.rows.durable(id, now)
+	if err != nil {
+		s.options.Logger.Warn("retention keeps the log of a primary-key bucket: its rows cannot be asked for", "bucket", id.String(), "err", err)
+	}
+	return &mark
 }
 
 // readTime is how long a reader keeps retention from the rows that it is on its way to.

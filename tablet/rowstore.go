@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/internal/fs"
@@ -23,6 +24,7 @@ type rowStore struct {
 	dir    *kv.Dir
 	store  *kv.Store
 	failed []*kv.Store // replaced ones, which somebody may still read from
+	wrote  time.Time   // when what was in memory was written out for retention
 }
 
 // rowsDir is the directory of the store below the data directory.
@@ -100,6 +102,31 @@ func (r *rowStore) dropTable(id quiver.TableID) error {
 
 func (r *rowStore) dropPartition(ref quiver.PartitionRef) error {
 	return r.drop(func(s *kv.Store) error { return s.DropPartition(context.Background(), ref) })
+}
+
+// writeEvery is how often retention has rows written out that are in memory only.
+const writeEvery = time.Minute
+
+// durable is the offset from which on a bucket needs the log after a crash. Once a minute what is in memory is written
+// out before.
+func (r *rowStore) durable(id quiver.BucketID, now time.Time) (quiver.Offset, error) {
+	store, err := r.get()
+	if err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	due := now.Sub(r.wrote).Abs() >= writeEvery
+	if due {
+		r.wrote = now
+	}
+	r.mu.Unlock()
+	if due {
+		if err := store.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	mark, err := store.Durable(id)
+	return mark.Applied, err
 }
 
 // close writes out what is in memory, so that the next start has little to do.
