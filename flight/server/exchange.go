@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"io"
 
@@ -12,10 +13,28 @@ import (
 	"github.com/quiverlog/quiver/flight/internal/codec"
 )
 
-// DoExchange answers lookups: batches of keys in, rows out, in order.
+// DoExchange answers lookups: batches of keys in, rows out, in order. A client that says nothing does not hold up a
+// drain: what waits for it runs on a goroutine of its own, and ends with the call.
 func (s *Service) DoExchange(stream afl.FlightService_DoExchangeServer) error {
 	ctx, cancel := s.stopped(stream.Context())
 	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.exchange(ctx, stream) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// exchange takes the command and answers its lookups.
+func (s *Service) exchange(ctx context.Context, stream afl.FlightService_DoExchangeServer) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = s.panicked("DoExchange", what) // no interceptor guards this goroutine
+		}
+	}()
 	var in codec.In
 	held := int64(0)
 	in.Admit = func(bytes int) error {
