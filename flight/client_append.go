@@ -33,6 +33,8 @@ type AppendOptions struct {
 	Bucket       *int32          // all rows go there; only on tables without a bucket key
 	Partition    string          // all rows lie in it, "dt=2026-11-22"; its columns may be left out then
 	ExpectOffset *quiver.Offset  // the offset that the first row is to get: refused if the log ends elsewhere
+	Op           string          // of primary-key tables: OpUpsert, the default, or OpDelete, of rows that need have the key only
+	Columns      []string        // of primary-key tables: these are changed, the others keep their values; nil: rows are whole
 	Acks         string          // AcksAll, the default, or AcksLeader
 	Compression  string          // of what is sent and stored: "", "lz4" or "zstd"
 }
@@ -74,6 +76,9 @@ func (o *AppendOptions) check() error {
 		return quiver.Errorf(quiver.BadCommand, "Sequence %d counts the batches of a writer that has a name or an id", *o.Sequence).
 			Advise("set Writer")
 	}
+	if err := checkBatchOptions(o.Op, o.Columns, o.Sequence, o.Bucket, o.ExpectOffset); err != nil {
+		return err
+	}
 	_, err := compressionOf(o.Compression)
 	return err
 }
@@ -93,7 +98,7 @@ type gatherer interface {
 	cut() arrow.RecordBatch // nil if there are no rows
 }
 
-// Appender appends rows to a table: Go structs, which it gathers into batches, or record batches. It is safe for
+// Appender appends rows to a table, or upserts and deletes rows of a primary-key table: Go structs, which it gathers into batches, or record batches. It is safe for
 // concurrent use. Close must be called: only then everything is durable.
 //
 // What the server refuses ends the appender: every call from then on returns that error. Outages of up to the client's
@@ -115,7 +120,7 @@ type Appender struct {
 	done chan struct{}      // closed once it has ended
 
 	encoders sync.Pool // of *batchEncoder
-	rowSets  sync.Map  // reflect.Type -> *rowSet
+	rowSets  sync.Map  // rowKind -> *rowSet
 
 	wake chan struct{} // holds one signal to the background: there is something new in what mu guards
 
@@ -175,11 +180,34 @@ func (a *Appender) identify(ctx context.Context, table string) (err error) {
 		return nil // nobody used this id before
 	}
 	known, err := a.client.DescribeWriter(ctx, table, a.writer.WriterID)
-	if r := quiver.ReasonOf(err); r == quiver.TableNotFound || r == quiver.UnknownWriter {
-		return nil // the first batch may make the table; the writer is new to it
+	switch quiver.ReasonOf(err) {
+	case quiver.TableNotFound:
+		return nil // the first batch may make it
+	case quiver.UnknownWriter:
+		return a.passJudged(ctx, table) // no row of it is there
 	}
 	for _, row := range known {
 		a.next = max(a.next, row.Sequence+1)
+	}
+	if err != nil {
+		return err
+	}
+	return a.passJudged(ctx, table)
+}
+
+// epochSequences is how many sequences each epoch of a writer has for itself in a primary-key table.
+const epochSequences = 1 << 36
+
+// passJudged starts behind every sequence that an earlier epoch of the writer may have used in a primary-key table. A
+// batch that leaves no row there counts as taken but is not told of by the table: what came under its number again
+// would pass for its repeat.
+func (a *Appender) passJudged(ctx context.Context, table string) error {
+	d, err := a.client.DescribeTable(ctx, table)
+	if quiver.ReasonOf(err) == quiver.TableNotFound {
+		return nil
+	}
+	if err == nil && len(d.PrimaryKey) > 0 {
+		a.next = max(a.next, quiver.Sequence(a.writer.WriterEpoch)*epochSequences)
 	}
 	return err
 }

@@ -134,7 +134,8 @@ func notDone(err error) error {
 // open sends the schema and the options of the stream.
 func (p *putting) open(first *unacked) error {
 	o := &p.a.options
-	command := PutCommand{Table: p.a.table, TableID: o.TableID, Acks: o.Acks, Bucket: o.Bucket, Partition: o.Partition}
+	command := PutCommand{Table: p.a.table, TableID: o.TableID, Acks: o.Acks, Bucket: o.Bucket, Partition: o.Partition,
+		Op: o.Op, Columns: o.Columns}
 	if first.sequence != quiver.NoSequence {
 		command.WriterID, command.WriterEpoch, command.Sequence = &p.a.writer.WriterID, p.a.writer.WriterEpoch, &first.sequence
 	}

@@ -34,7 +34,7 @@ type Rows[T any] struct {
 
 // RowsOf makes what appends values of a struct type to the appender's table. The plan how is made here, once.
 func RowsOf[T any](ctx context.Context, a *Appender) (*Rows[T], error) {
-	set, err := a.rowSetOf(ctx, reflect.TypeFor[T]())
+	set, err := a.rowSetOf(ctx, rowKind{typ: reflect.TypeFor[T]()})
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (a *Appender) AppendRow(ctx context.Context, row any) error {
 	if value.Kind() != reflect.Struct {
 		return quiver.Errorf(quiver.SchemaMismatch, "a %T is no struct, nor does it point to one", row)
 	}
-	set, err := a.rowSetOf(ctx, value.Type())
+	set, err := a.rowSetOf(ctx, rowKind{typ: value.Type()})
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,8 @@ func (a *Appender) lockWithRoom(ctx context.Context) error {
 type rowSet struct {
 	appender *Appender
 	builder  *array.RecordBuilder
-	slot     reflect.Value // where a row is copied to
+	slot     reflect.Value     // where a row is copied to
+	change   quiver.ChangeType // what the row in the slot does, where rows tell
 	takes    []take
 	values   binder
 	rows     int
@@ -108,11 +109,18 @@ type rowSet struct {
 	timer    *time.Timer
 }
 
+// rowKind tells row sets of one appender apart.
+type rowKind struct {
+	typ     reflect.Type
+	changes bool // each row has a change type, beside the struct
+}
+
 // rowSetOf gives the set of a struct type, made at its first use.
-func (a *Appender) rowSetOf(ctx context.Context, t reflect.Type) (*rowSet, error) {
-	if set, ok := a.rowSets.Load(t); ok {
+func (a *Appender) rowSetOf(ctx context.Context, kind rowKind) (*rowSet, error) {
+	if set, ok := a.rowSets.Load(kind); ok {
 		return set.(*rowSet), nil
 	}
+	t := kind.typ
 	if t.Kind() != reflect.Struct {
 		return nil, quiver.Errorf(quiver.SchemaMismatch, "the Go type %v is no struct", t)
 	}
@@ -120,11 +128,11 @@ func (a *Appender) rowSetOf(ctx context.Context, t reflect.Type) (*rowSet, error
 	if err != nil {
 		return nil, err
 	}
-	set, err := newRowSet(a, t, table)
+	set, err := newRowSet(a, kind, table)
 	if err != nil {
 		return nil, err
 	}
-	kept, loaded := a.rowSets.LoadOrStore(t, set)
+	kept, loaded := a.rowSets.LoadOrStore(kind, set)
 	if loaded {
 		set.builder.Release()
 	}
@@ -132,15 +140,26 @@ func (a *Appender) rowSetOf(ctx context.Context, t reflect.Type) (*rowSet, error
 }
 
 // newRowSet plans how rows of a struct type become columns. The table's schema is nil if there is no table yet.
-func newRowSet(a *Appender, t reflect.Type, table *arrow.Schema) (*rowSet, error) {
+func newRowSet(a *Appender, kind rowKind, table *arrow.Schema) (*rowSet, error) {
+	t := kind.typ
 	schema, fields, err := structSchema(t, table)
 	if err != nil {
 		return nil, err
+	}
+	if kind.changes {
+		if schema.HasField(quiver.ChangeTypeColumn) {
+			return nil, structFault(t, []string{"it has a column " + quiver.ChangeTypeColumn + ", which the upserter writes"})
+		}
+		schema = arrow.NewSchema(append(schema.Fields(), arrow.Field{Name: quiver.ChangeTypeColumn, Type: arrow.BinaryTypes.String}), nil)
 	}
 	s := &rowSet{appender: a, slot: reflect.New(t).Elem(), builder: array.NewRecordBuilder(a.client.options.Allocator, schema)}
 	for i, f := range fields {
 		s.takes = append(s.takes, s.values.bind(f.name, s.slot.FieldByIndex(f.index), s.builder.Field(i)))
 		s.width += int(f.goes.Size())
+	}
+	if kind.changes {
+		change := s.builder.Field(len(fields)).(*array.StringBuilder)
+		s.takes = append(s.takes, func() { change.Append(s.change.String()) })
 	}
 	return s, nil
 }

@@ -17,6 +17,10 @@ import (
 // Scanner reads what a scan gives, batch by batch. It gets over outages by itself: it goes on behind the last batch it
 // gave, bucket by bucket, so that every row comes once. It is not safe for concurrent use.
 //
+// Current rows of a primary-key table are those of one moment: once some of them were given, an outage ends the scan,
+// with an error that ClassOf tells to be retriable. Position then, as at the end, is where the changelog goes on from
+// that moment. With Read "table+log" outages are got over from the batch on that Info().Phase tells to be PhaseLog.
+//
 //	scanner, err := client.Scan(ctx, flight.ScanCommand{Table: flight.Named("shop.orders"), Follow: true})
 //	if err != nil { … }
 //	defer scanner.Close()
@@ -32,6 +36,7 @@ type Scanner struct {
 	schema *arrow.Schema // as the first stream gave it
 	info   SchemaInfo
 	place  place
+	table  bool  // what comes are current rows, of one moment
 	rows   int64 // given so far
 	bytes  int64 // of the messages that batches came in
 
@@ -46,7 +51,7 @@ type Scanner struct {
 // Scan starts to read. It returns once the server answered with the schema, so that what is wrong with the command
 // shows here. The context governs the whole scan.
 func (c *Client) Scan(ctx context.Context, command ScanCommand) (*Scanner, error) {
-	s := &Scanner{client: c, ctx: ctx, command: command}
+	s := &Scanner{client: c, ctx: ctx, command: command, table: command.Read == ReadTable || command.Read == ReadTableLog}
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -142,6 +147,10 @@ func (s *Scanner) fail(err error) {
 		s.err = io.EOF
 		return
 	}
+	if s.table && s.rows > 0 {
+		s.err = err // the moment is gone
+		return
+	}
 	s.err = s.outage.next(s.ctx, s.client.options.RetryFor, err)
 }
 
@@ -165,6 +174,12 @@ func (s *Scanner) receive() error {
 	s.rows += batch.NumRows()
 	s.bytes += int64(s.stream.in.Size)
 	s.place.pass(info)
+	switch {
+	case info.Phase == PhaseLog:
+		s.table, s.command.Read, s.info.Until = false, ReadLog, Position{}
+	case s.command.Read == "" && batch.NumRows() > 0 && info.Timestamp == NoTimestamp:
+		s.table = true
+	}
 	return nil
 }
 
@@ -173,7 +188,11 @@ func (s *Scanner) limitReached() bool { return s.command.Limit != nil && s.rows 
 // open opens a stream, from where the scan stands.
 func (s *Scanner) open() error {
 	command := s.command
-	if s.schema != nil {
+	again := s.schema != nil && (s.table || s.mayBeTable())
+	switch {
+	case again:
+		command.TableID = &s.info.TableID
+	case s.schema != nil:
 		command = s.rest()
 	}
 	stream, err := s.client.openScan(s.ctx, command)
@@ -188,9 +207,19 @@ func (s *Scanner) open() error {
 		return quiver.Errorf(quiver.SchemaChanged, "the columns changed while the connection was down").
 			On("table " + s.command.Table.String()).Advise("scan again from Position()")
 	}
+	if again {
+		s.info, s.place = stream.info, place{}
+		s.place.start(stream.info.From)
+	}
 	s.stream = stream
 	stream.gate.ShowAs(s.schema)
 	return nil
+}
+
+// mayBeTable says that nothing tells yet whether current rows or a log is read.
+func (s *Scanner) mayBeTable() bool {
+	c := &s.command
+	return c.Read == "" && !c.Follow && c.From.IsZero() && c.Until.IsZero() && s.bytes == 0
 }
 
 // rest is the command for what is still to come.
@@ -240,9 +269,13 @@ type scanStream struct {
 
 // openScan redeems a ticket and takes the schema.
 func (c *Client) openScan(ctx context.Context, command ScanCommand) (*scanStream, error) {
+	return c.openTicket(ctx, command.Encode())
+}
+
+func (c *Client) openTicket(ctx context.Context, ticket []byte) (*scanStream, error) {
 	s := new(scanStream)
 	s.ctx, s.cancel = context.WithCancel(ctx)
-	err := s.open(c, command)
+	err := s.open(c, ticket)
 	if err != nil {
 		s.close()
 		return nil, err
@@ -250,8 +283,8 @@ func (c *Client) openScan(ctx context.Context, command ScanCommand) (*scanStream
 	return s, nil
 }
 
-func (s *scanStream) open(c *Client, command ScanCommand) (err error) {
-	if s.stream, err = c.stub.DoGet(c.outgoing(s.ctx), &afl.Ticket{Ticket: command.Encode()}); err != nil {
+func (s *scanStream) open(c *Client, ticket []byte) (err error) {
+	if s.stream, err = c.stub.DoGet(c.outgoing(s.ctx), &afl.Ticket{Ticket: ticket}); err != nil {
 		return callError(s.ctx, err)
 	}
 	if err := codec.Recv(s.stream, &s.in); errors.Is(err, io.EOF) {

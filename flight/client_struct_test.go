@@ -25,7 +25,7 @@ func offline(mem memory.Allocator, o AppendOptions) *Appender {
 // rowsOffline makes Rows without a server; the schema is the table's, nil for none.
 func rowsOffline[T any](t testing.TB, a *Appender, table *arrow.Schema) *Rows[T] {
 	t.Helper()
-	set, err := newRowSet(a, reflect.TypeFor[T](), table)
+	set, err := newRowSet(a, rowKind{typ: reflect.TypeFor[T]()}, table)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,14 +185,14 @@ func TestRowsTellAllFaultsOfATypeAtOnce(t *testing.T) {
 		F int            `arrow:"f,type=int128"`
 	}
 	a := offline(memory.DefaultAllocator, AppendOptions{})
-	_, err := newRowSet(a, reflect.TypeFor[broken](), nil)
+	_, err := newRowSet(a, rowKind{typ: reflect.TypeFor[broken]()}, nil)
 	wantError(t, err, quiver.SchemaMismatch, "flight.broken", `field D: the tag has "nullable"`, `field E: there is another column "d"`, "field F")
 	type unfit struct {
 		A chan int       `arrow:"a"`
 		B decimal128.Num `arrow:"b"`
 		C string         `arrow:"c"`
 	}
-	_, err = newRowSet(a, reflect.TypeFor[unfit](), schemaOf(t, "c int64"))
+	_, err = newRowSet(a, rowKind{typ: reflect.TypeFor[unfit]()}, schemaOf(t, "c int64"))
 	wantError(t, err, quiver.SchemaMismatch, `column "a"`, `column "b"`, "needs type=", `column "c"`, "int64")
 	wantError(t, a.AppendRow(t.Context(), 7), quiver.SchemaMismatch, "int is no struct")
 	wantError(t, a.AppendRow(t.Context(), (*point)(nil)), quiver.SchemaMismatch, "no struct")
