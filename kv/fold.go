@@ -22,6 +22,9 @@ type Changelog struct {
 func (t *Tablet) Fold(piece *Changelog, epoch quiver.Epoch) error {
 	t.advancing.Lock()
 	defer t.advancing.Unlock()
+	if t.retired {
+		return ErrRetired
+	}
 	mark := t.Mark()
 	change, err := t.changeOf(piece, mark.Applied)
 	if err != nil || change == nil {

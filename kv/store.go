@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -67,16 +68,20 @@ type storedSchema struct {
 }
 
 // Dir is the directory of a store. It outlives the stores in it: one that failed is replaced by a new one while whoever
-// reads from the old one finishes.
+// reads from the old one finishes. The directory is locked against other processes, not each store: Pebble's own lock
+// would be held by the failed one.
 type Dir struct {
 	fsys    fs.FS
 	dir     string
 	options Options
-	lock    *pebble.Lock
+	lock    io.Closer
 }
 
-// databaseDir is where the database is, below the directory of the store.
-const databaseDir = "db"
+// What is below the directory of the store.
+const (
+	databaseDir = "db"
+	lockFile    = "LOCK"
+)
 
 // OpenDir takes a directory, which is made if it does not exist.
 func OpenDir(fsys fs.FS, dir string, o Options) (*Dir, error) {
@@ -87,31 +92,37 @@ func OpenDir(fsys fs.FS, dir string, o Options) (*Dir, error) {
 	if err := fs.SyncDir(fsys, fsys.PathDir(dir)); err != nil {
 		return nil, fmt.Errorf("kv: sync the directory above %s: %w", dir, err)
 	}
-	return d, d.take()
+	lock, err := fsys.Lock(fsys.PathJoin(dir, lockFile))
+	if err != nil {
+		return nil, fmt.Errorf("kv: lock the directory %s: %w", dir, err)
+	}
+	d.lock = lock
+	return d, nil
 }
 
 func (d *Dir) database() string { return d.fsys.PathJoin(d.dir, databaseDir) }
 
-// take makes the directory of the database and locks it.
-func (d *Dir) take() (err error) {
-	if err := fs.MakeDirs(d.fsys, d.database()); err != nil {
-		return fmt.Errorf("kv: make the directory %s: %w", d.database(), err)
-	}
-	if err := fs.SyncDir(d.fsys, d.dir); err != nil {
-		return fmt.Errorf("kv: sync the directory %s: %w", d.dir, err)
-	}
-	if d.lock, err = pebble.LockDirectory(d.database(), d.fsys); err != nil {
-		return fmt.Errorf("kv: lock the directory %s: %w", d.database(), err)
-	}
-	return nil
-}
+// unlocked is a file system where every lock can be had.
+type unlocked struct{ fs.FS }
+
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // Open opens the store. At most one that has not failed is open at a time.
 func (d *Dir) Open() (*Store, error) {
 	if err := pointOpen.Hit(); err != nil {
 		return nil, err
 	}
-	e, err := openEngine(d.fsys, d.database(), d.lock, d.options)
+	if err := fs.MakeDirs(d.fsys, d.database()); err != nil {
+		return nil, fmt.Errorf("kv: make the directory %s: %w", d.database(), err)
+	}
+	if err := fs.SyncDir(d.fsys, d.dir); err != nil {
+		return nil, fmt.Errorf("kv: sync the directory %s: %w", d.dir, err)
+	}
+	lock, err := pebble.LockDirectory(d.database(), unlocked{d.fsys})
+	if err != nil {
+		return nil, fmt.Errorf("kv: lock the directory %s: %w", d.database(), err)
+	}
+	e, err := openEngine(d.fsys, d.database(), lock, d.options)
 	if err != nil {
 		return nil, fmt.Errorf("kv: open the database in %s: %w", d.database(), err)
 	}
@@ -131,13 +142,10 @@ func (d *Dir) MoveAside() (string, error) {
 			break
 		}
 	}
-	if err := d.lock.Close(); err != nil {
-		return "", fmt.Errorf("kv: unlock %s: %w", d.database(), err)
-	}
 	if err := errors.Join(d.fsys.Rename(d.database(), aside), fs.SyncDir(d.fsys, d.dir)); err != nil {
-		return "", errors.Join(fmt.Errorf("kv: move %s to %s: %w", d.database(), aside, err), d.take())
+		return "", fmt.Errorf("kv: move %s to %s: %w", d.database(), aside, err)
 	}
-	return aside, d.take()
+	return aside, nil
 }
 
 // Close gives the directory back. The stores were closed before.

@@ -24,6 +24,7 @@ type Tablet struct {
 	rows  []byte // begins the keys of rows
 
 	advancing sync.Mutex // held by the one who applies
+	retired   bool       // under advancing
 
 	mu     sync.Mutex
 	shape  *shape
@@ -171,6 +172,9 @@ func (t *Tablet) indexLocked(c *Change) {
 func (t *Tablet) Advance(high quiver.Offset, epoch quiver.Epoch) error {
 	t.advancing.Lock()
 	defer t.advancing.Unlock()
+	if t.retired {
+		return ErrRetired
+	}
 	for {
 		run, mark := t.due(high)
 		if len(run) == 0 {
@@ -182,6 +186,16 @@ func (t *Tablet) Advance(high quiver.Offset, epoch quiver.Epoch) error {
 		}
 		t.applied(run, mark)
 	}
+}
+
+// ErrRetired means that another Tablet of the same bucket applies changes now.
+var ErrRetired = errors.New("kv: the bucket has another owner")
+
+// Retire has the tablet apply nothing any more: another one takes over. Rows can still be read.
+func (t *Tablet) Retire() {
+	t.advancing.Lock()
+	defer t.advancing.Unlock()
+	t.retired = true
 }
 
 // applyBytes is about how much goes into one Pebble batch.

@@ -45,6 +45,7 @@ type env struct {
 	desired quiver.Desired
 	elected int // calls of Elect
 	refuse  error
+	numbers int64 // given by Reserve
 }
 
 var idSchema = arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)
@@ -88,7 +89,7 @@ func (e *env) start() {
 		e.t.Fatal(err)
 	}
 	e.disk = disk
-	e.server = New(disk, Options{Now: e.clock, Elect: e.elect, Logger: logger})
+	e.server = New(disk, Options{Now: e.clock, Elect: e.elect, Reserve: e.reserve, Logger: logger, FS: e.fsys, Data: "data"})
 	e.mu.Lock()
 	for i := range e.desired.Assignments {
 		e.desired.Assignments[i].Epoch += 10
@@ -157,6 +158,15 @@ func (e *env) elect(_ context.Context, id quiver.BucketID) (epoch quiver.Epoch, 
 		}
 	})
 	return epoch, nil
+}
+
+// reserve gives numbers that nobody was given before.
+func (e *env) reserve(_ context.Context, _ quiver.TableID, count int64) (int64, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	first := e.numbers
+	e.numbers += count
+	return first, nil
 }
 
 // drop drops a table as the coordinator does, leaving a tombstone.

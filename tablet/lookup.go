@@ -2,6 +2,7 @@ package tablet
 
 import (
 	"context"
+	"errors"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/kv"
@@ -41,6 +42,15 @@ func (k *Lookup) Find(ctx context.Context, keys *kv.Lookup, which []int32, sourc
 
 // rowsAt gives a leadership whose rows have all changes below the high watermark, and those before the offset.
 func (t *Tablet) rowsAt(ctx context.Context, atLeast quiver.Offset) (*leadership, error) {
+	for {
+		l, err := t.tryRowsAt(ctx, atLeast)
+		if !errors.Is(err, kv.ErrRetired) { // else led anew meanwhile
+			return l, err
+		}
+	}
+}
+
+func (t *Tablet) tryRowsAt(ctx context.Context, atLeast quiver.Offset) (*leadership, error) {
 	l, err := t.leader(ctx)
 	if err != nil {
 		return nil, err

@@ -30,11 +30,27 @@ type rows struct {
 	codec  *record.Compression
 	judged map[quiver.WriterID]quiver.Sequence // of each writer the highest sequence that left no row
 	ids    idBlock
+	over   bool // another leadership has taken over: nothing is decided here any more
+}
+
+// errOver means that another leadership took over while something was on its way to the rows of this one.
+var errOver = errors.New("tablet: another leadership took over")
+
+// retire ends the rows of a leadership that another one takes over from, perhaps with the same log: what is being
+// decided is staged first, so that the other one finds it in the log, and what is staged is left to it.
+func (r *rows) retire() {
+	r.mu.Lock()
+	r.over = true
+	r.mu.Unlock()
+	r.tablet.Retire()
 }
 
 // openRows brings the rows of a bucket up to its log: what lies below the high watermark goes into the store, the rest
 // is staged.
 func (t *Tablet) openRows(ctx context.Context, log *arrowlog.Log, meta *quiver.Table, epoch quiver.Epoch) (*rows, error) {
+	if old := t.leading.Load(); old != nil && old.rows != nil {
+		old.rows.retire()
+	}
 	store, err := t.server.rows.get()
 	if err != nil {
 		return nil, err
@@ -197,22 +213,24 @@ type Rows struct {
 // refuses CONDITION_FAILED, DELETE_DISABLED and SCHEMA_MISMATCH. Rows that change nothing are settled by Wait, too: what
 // they were judged by has to be durable before that may be told.
 func (t *Tablet) Upsert(ctx context.Context, in *Rows, o Origin) (Staged, error) {
-	l, err := t.admit(ctx, o)
-	if err == nil && l.rows == nil {
-		err = quiver.Errorf(quiver.BadCommand, "the table has no primary key")
+	for {
+		l, err := t.admit(ctx, o)
+		if err == nil && l.rows == nil {
+			err = quiver.Errorf(quiver.BadCommand, "the table has no primary key")
+		}
+		if err != nil {
+			return Staged{}, t.explain(err)
+		}
+		s, err := t.upsert(ctx, l, in, o)
+		if errors.Is(err, arrowlog.ErrSchema) || errors.Is(err, errOver) {
+			continue // altered meanwhile, or led anew: what was decided is decided anew
+		}
+		if err != nil {
+			return Staged{}, t.explain(t.rowsFailed(l, err))
+		}
+		s.tablet, s.lead = t, l
+		return s, nil
 	}
-	if err != nil {
-		return Staged{}, t.explain(err)
-	}
-	s, err := t.upsert(ctx, l, in, o)
-	for errors.Is(err, arrowlog.ErrSchema) { // altered meanwhile: what was decided is decided anew
-		s, err = t.upsert(ctx, l, in, o)
-	}
-	if err != nil {
-		return Staged{}, t.explain(t.rowsFailed(l, err))
-	}
-	s.tablet, s.lead = t, l
-	return s, nil
 }
 
 // rowsFailed makes an error of the store one that may pass: the store is opened anew, and the rows made again.
@@ -229,6 +247,9 @@ func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) 
 	r := l.rows
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.over {
+		return Staged{}, errOver
+	}
 	if err := r.configure(t.Table()); err != nil {
 		return Staged{}, err
 	}
@@ -264,6 +285,9 @@ func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) 
 		return Staged{}, err
 	}
 	staged, err := t.stage(l, unit, o)
+	if errors.Is(err, arrowlog.ErrSchema) {
+		release(unit) // it is still ours
+	}
 	if err != nil {
 		return Staged{}, err
 	}

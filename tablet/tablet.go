@@ -2,6 +2,7 @@ package tablet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/kv"
 	"github.com/quiverlog/quiver/tablet/replica"
 )
 
@@ -270,7 +272,7 @@ func (t *Tablet) advance(l *leadership) {
 	if l.rows == nil {
 		return
 	}
-	if err := l.rows.tablet.Advance(l.log.HighWatermark(), l.epoch); err != nil {
+	if err := l.rows.tablet.Advance(l.log.HighWatermark(), l.epoch); err != nil && !errors.Is(err, kv.ErrRetired) {
 		// The rows are durable in the log all the same; the next use of the bucket opens the store anew.
 		t.server.options.Logger.Error("changes could not be applied to the rows", "bucket", t.id.String(), "err", err)
 	}
