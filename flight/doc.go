@@ -37,10 +37,10 @@
 //
 // # What this version serves
 //
-// Log tables, from creation to deletion: with buckets and partitions, changing columns, filters, cursors. The words of
-// primary-key tables, lookups, remote storage, authentication and Flight SQL are part of the contract already; a
-// server that does not serve them refuses them by name: BAD_COMMAND, BAD_OPTION, and for parts of the protocol gRPC's
-// Unimplemented.
+// Log tables, from creation to deletion: with buckets and partitions, changing columns, filters, cursors. Primary-key
+// tables: upserts, deletes, merge engines, lookups, reads of current rows and of changelogs. The words of remote
+// storage, replication, authentication and Flight SQL are part of the contract already; a server that does not serve
+// them refuses them by name: BAD_COMMAND, BAD_OPTION, and for parts of the protocol gRPC's Unimplemented.
 //
 // Ports: 8815 Flight (clients) · 8816 HTTP (metrics, health, console, Iceberg REST) · 8817 internal (server to server,
 // its own listener and identity).

@@ -2,7 +2,7 @@
 //
 // A Server is registry and reconciler only: it knows the tables, epochs and writers of the newest desired state, and
 // hands out Tablets. A Tablet is one bucket: it stages puts in the bucket's log, advances the high watermark, and
-// answers reads. Between the two stands the protocol (package replica), which is pure; this package is its shell.
+// answers reads. Between log and high watermark stands the protocol (package replica), which is pure; this package is its shell.
 //
 //	        Reconcile(Desired)                 Put ──> refuse? ──> log.Stage ─┐
 //	coordinator ─────────> Server ──> Tablet                                  │ group commit
@@ -15,6 +15,17 @@
 // the next call asks the coordinator for a higher epoch (Elect), opens the log from what is on disk, and leads again.
 // Callers that come meanwhile wait for it; where it cannot be done they get LEADER_NOT_AVAILABLE, which may be tried
 // again. Reads go on from the failed log as long as there is no better one.
+//
+// # Rows
+//
+// The log of a primary-key bucket is its changelog; its current rows are kept by package kv and are the fold of it:
+//
+//	Upsert ──> kv.Prepare ──> log.Stage ──> kv.Stage        one after the other, under rows.mu
+//	Wait ──> high watermark ──> kv.Advance ──> lookups and reads of current rows
+//
+// Rows are a cache that happens to be on disk. They are brought up to the log when a leadership begins, and made again
+// from it when their store failed or cannot be opened; retention leaves the log as long as it is needed for that.
+// Nobody is told a decision (done, or CONDITION_FAILED) before what it was judged by is durable.
 //
 // # Laws
 //
@@ -32,7 +43,9 @@
 //
 // # Locks
 //
-// In this order: Tablet.opening, Server.mu, Tablet.mu, what the log locks itself. Server.mu and Tablet.mu are held for
-// moments and never across I/O. writers.mu is held across log.Stage, which does none; under it nothing but the log's
+// In this order: Tablet.opening, rows.mu, Server.mu, Tablet.mu, what log and kv lock themselves. Server.mu and Tablet.mu
+// are held for moments and never across I/O. rows.mu is held across reads of the store and, once in a thousand
+// auto-increment numbers, a call to the coordinator: the second of two upserts of a bucket is decided on what the first
+// one left. Reads do not take it but to see that the configuration is new. writers.mu is held across log.Stage, which does none; under it nothing but the log's
 // own locks is taken. Elect is called under Tablet.opening alone, and may call Reconcile, which never waits for that.
 package tablet

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -169,4 +171,14 @@ func (s *answerShape) batch(a *kv.Answer, names []bucketName, rows []int32) (*re
 // newRecord makes a record of columns that stay the caller's.
 func newRecord(fields []arrow.Field, columns []arrow.Array, rows int) arrow.RecordBatch {
 	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(rows))
+}
+
+// noRows is an answer without rows.
+func noRows(table *quiver.Table, places []int) *kv.Answer {
+	a := &kv.Answer{Schema: table.Schema}
+	for _, place := range slices.Compact(slices.Sorted(slices.Values(places))) {
+		a.Places = append(a.Places, place)
+		a.Columns = append(a.Columns, array.MakeArrayOfNull(memory.DefaultAllocator, table.Schema.Columns()[place].Field.Type, 0))
+	}
+	return a
 }

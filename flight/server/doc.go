@@ -3,10 +3,16 @@
 //
 //	DoPut   put.go          the stream's stages: receive -> stage -> settle -> answer
 //	        put_receive.go  gate, defaults and casts
-//	        put_stage.go    dividing among partitions and buckets, splitting, staging
+//	        put_route.go    dividing among partitions and buckets
+//	        put_keyed.go    puts into primary-key tables: which columns, what each row does
+//	        put_stage.go    splitting, staging
 //	        put_queue.go    what is staged and not yet settled, in order
 //	        put_answer.go   cumulative answers, flushes, what an error tells
 //	DoGet   get.go          ticket -> scan -> bytes as stored
+//	        get_table.go    current rows of a primary-key table, and the changes from there on
+//	lookups lookup.go       keys -> buckets -> rows; lookup_keys.go, lookup_route.go, lookup_stream.go
+//	        exchange.go     DoExchange: batches of keys in, rows out
+//	        answer_shape.go how current rows become batches
 //	plans   info.go         GetFlightInfo, GetSchema, ListFlights, PollFlightInfo
 //	actions action.go       the table of actions; act_*.go one file per family
 //	errors  guard.go        every error leaves as a status of flight/status.go; a panic ends one call, not the server

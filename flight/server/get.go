@@ -105,35 +105,30 @@ func (r *reading) choose() (err error) {
 	if r.schema, err = scan.OutputSchema(r.table.Schema, r.spec.Columns); err != nil {
 		return err
 	}
-	if r.command.Filter == nil {
-		return nil
+	bound, err := bindFilter(r.command.Filter, r.table.Schema)
+	if bound != nil { // a nil pointer would be a filter to scan
+		r.spec.Filter = bound
 	}
-	condition, err := filter.Parse(*r.command.Filter)
+	return err
+}
+
+// bindFilter reads the condition of a command and finds its columns; nil: there is none.
+func bindFilter(text *string, schema *quiver.Schema) (*filter.Filter, error) {
+	if text == nil {
+		return nil, nil
+	}
+	condition, err := filter.Parse(*text)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	bound, err := condition.Bind(r.table.Schema)
-	if err != nil {
-		return err
-	}
-	r.spec.Filter = bound
-	return nil
+	return condition.Bind(schema)
 }
 
 // findSources finds the buckets to read. A follower of a whole table is told of partitions that come and go.
 func (s *Service) findSources(r *reading) (err error) {
 	bucket := r.command.Bucket
-	if bucket != nil {
-		if err := checkBucket(r.table, *bucket); err != nil {
-			return err
-		}
-	}
-	if name := r.command.Partition; name != nil && (*name != "" || r.table.Partitioned()) {
-		p, err := findPartition(r.table, *name)
-		if err != nil {
-			return err
-		}
-		r.partition = &p
+	if r.partition, err = chosen(r.table, r.command); err != nil {
+		return err
 	}
 	if r.command.Follow && r.table.Partitioned() && r.partition == nil {
 		r.spec.Buckets = s.tablets.Buckets(r.table.ID, bucket)
@@ -156,6 +151,23 @@ func (s *Service) findRanges(ctx context.Context, r *reading) error {
 	r.spec.Newcomers = scan.Newcomers(until, s.options.Now().UnixMilli())
 	r.spec.Ranges, err = scan.Resolve(ctx, r.table, r.spec.Sources, from, until, r.command.Follow)
 	return err
+}
+
+// chosen gives the partition that a command is about, nil for all, once it knows that there are that and the bucket.
+func chosen(table *quiver.Table, c *flight.ScanCommand) (*quiver.Partition, error) {
+	if c.Bucket != nil {
+		if err := checkBucket(table, *c.Bucket); err != nil {
+			return nil, err
+		}
+	}
+	if c.Partition == nil || *c.Partition == "" && !table.Partitioned() {
+		return nil, nil
+	}
+	p, err := findPartition(table, *c.Partition)
+	if err != nil {
+		return nil, err
+	}
+	return &p, nil
 }
 
 // checkBucket refuses a bucket that the table does not have.

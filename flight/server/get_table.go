@@ -127,15 +127,12 @@ func (r *tableRead) sendTurn(stream grpc.ServerStream) error {
 
 // choose decides on columns and rows.
 func (r *tableRead) choose() error {
+	var err error
+	if r.filter, err = bindFilter(r.command.Filter, r.table.Schema); err != nil {
+		return err
+	}
 	var hidden []quiver.ColumnID
-	if r.command.Filter != nil {
-		condition, err := filter.Parse(*r.command.Filter)
-		if err != nil {
-			return err
-		}
-		if r.filter, err = condition.Bind(r.table.Schema); err != nil {
-			return err
-		}
+	if r.filter != nil {
 		for _, name := range r.filter.System() {
 			if name != quiver.OffsetColumn && name != quiver.BucketColumn && name != quiver.PartitionColumn {
 				return quiver.Errorf(quiver.BadFilter, "%q is no column of current rows", name).Advise(`take "read":"log"`)
@@ -157,20 +154,10 @@ func (r *tableRead) choose() error {
 
 // open takes the snapshot: it is behind everything that was acknowledged before the call, in all buckets.
 func (r *tableRead) open(ctx context.Context) error {
-	if r.command.Bucket != nil {
-		if err := checkBucket(r.table, *r.command.Bucket); err != nil {
-			return err
-		}
+	partition, err := chosen(r.table, r.command)
+	if err != nil {
+		return err
 	}
-	var partition *quiver.Partition
-	if name := r.command.Partition; name != nil && (*name != "" || r.table.Partitioned()) {
-		p, err := findPartition(r.table, *name)
-		if err != nil {
-			return err
-		}
-		partition = &p
-	}
-	var err error
 	if r.tablets, err = r.service.tabletsOf(r.table, partition, r.command.Bucket); err != nil {
 		return err
 	}
