@@ -29,23 +29,39 @@ func newAppend() *cobra.Command {
 		Args: arguments("TABLE", "[FILE…]"),
 	}
 	a := &appending{}
-	flags := cmd.Flags()
-	flags.StringVar(&a.format, "format", "", "arrow, parquet, csv, tsv, ndjson or json; by default what the name or the data says")
-	flags.BoolVar(&a.create, "create", false, "create the table if it does not exist, with the columns of the first file")
-	flags.StringVar(&a.schema, "schema", "", "with --create: the columns, 'id int64 not null, price decimal128(12, 2)'")
-	flags.IntVar(&a.batchRows, "batch-rows", tabular.DefaultBatchRows, "most rows of one batch")
-	flags.StringVar(&a.resume, "resume", "", "a file that keeps where this is: the same call again goes on there, and every row is stored once")
-	flags.BoolVar(&a.noHeader, "no-header", false, "csv: the first line is a row")
-	flags.StringVar(&a.delimiter, "delimiter", "", "csv: what stands between fields")
-	flags.StringVar(&a.compression, "compression", "", "of what is sent and stored: lz4 or zstd")
-	a.table.add(cmd)
+	a.addFlags(cmd)
+	a.addCreate(cmd)
+	return a.verb(cmd)
+}
+
+// verb makes the verb that appends, upserts or deletes.
+func (a *appending) verb(cmd *cobra.Command) *cobra.Command {
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
 		a.call, a.name, a.files = c, args[0], args[1:]
 		return a.run(ctx)
 	})
 }
 
-// appending is one call of append.
+// addFlags adds the flags of all verbs that write files to a table.
+func (a *appending) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&a.format, "format", "", "arrow, parquet, csv, tsv, ndjson or json; by default what the name or the data says")
+	flags.IntVar(&a.batchRows, "batch-rows", tabular.DefaultBatchRows, "most rows of one batch")
+	flags.StringVar(&a.resume, "resume", "", "a file that keeps where this is: the same call again goes on there, and every row is stored once")
+	flags.BoolVar(&a.noHeader, "no-header", false, "csv: the first line is a row")
+	flags.StringVar(&a.delimiter, "delimiter", "", "csv: what stands between fields")
+	flags.StringVar(&a.compression, "compression", "", "of what is sent and stored: lz4 or zstd")
+}
+
+// addCreate adds the flags of verbs that may create the table.
+func (a *appending) addCreate(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVar(&a.create, "create", false, "create the table if it does not exist, with the columns of the first file")
+	flags.StringVar(&a.schema, "schema", "", "with --create: the columns, 'id int64 not null, price decimal128(12, 2)'")
+	a.table.add(cmd)
+}
+
+// appending is one call of append, upsert or delete.
 type appending struct {
 	*call
 	name        string
@@ -59,9 +75,13 @@ type appending struct {
 	delimiter   string
 	compression string
 	table       tableFlags // of a table that is created
+	op          string     // "" of append
+	columns     []string   // of a partial upsert
+	changes     bool       // rows tell what they do
 
-	state    *resumeState   // nil without --resume
-	input    tabular.Reader // standard input, nil until it is opened
+	kept     map[string]bool // columns that are sent; nil: all
+	state    *resumeState    // nil without --resume
+	input    tabular.Reader  // standard input, nil until it is opened
 	target   *arrow.Schema
 	defaults map[string]json.RawMessage
 	progress *progress
@@ -104,6 +124,8 @@ func (a *appending) check() error {
 		return usageError{fmt.Errorf("--batch-rows %d does not lie between 1 and %d", a.batchRows, 1<<24)}
 	case len(a.delimiter) > 1:
 		return usageError{fmt.Errorf("--delimiter %q: it is one character", a.delimiter)}
+	case a.op != "" && a.create && len(a.table.primaryKey) == 0:
+		return errNoKey
 	case a.schema != "" && !a.create:
 		return usageError{errors.New("--schema needs --create: a table that exists has its columns")}
 	}
@@ -127,10 +149,16 @@ func (a *appending) findTable(ctx context.Context) (flight.TableDescription, err
 		for _, column := range d.Columns {
 			a.defaults[column.Name] = column.Default
 		}
-		return d, err
+		if err != nil {
+			return d, err
+		}
+		return d, a.fitOp(d)
 	case reason == quiver.TableNotFound && !a.create:
 		var e *quiver.Error
 		errors.As(err, &e)
+		if a.op == flight.OpDelete {
+			return d, err
+		}
 		return d, e.Advise("--create makes it with the columns of the file")
 	case reason != quiver.TableNotFound:
 		return d, err
@@ -168,8 +196,10 @@ func (a *appending) createTable(ctx context.Context) (flight.TableDescription, e
 		return d, err
 	}
 	a.sum("created table %s: %s", d.Table, columnList(d))
-	a.target, err = a.client.TableSchema(asked, a.name)
-	return d, err
+	if a.target, err = a.client.TableSchema(asked, a.name); err != nil {
+		return d, err
+	}
+	return d, a.fitOp(d)
 }
 
 // columnList writes the columns of a table in one line.
@@ -252,7 +282,7 @@ func (a *appending) appendFile(ctx context.Context, i int) error {
 		return err
 	}
 	defer reader.Close()
-	options := flight.AppendOptions{BatchRows: a.batchRows, Compression: a.compression}
+	options := flight.AppendOptions{BatchRows: a.batchRows, Compression: a.compression, Op: a.op, Columns: a.columns}
 	if a.state != nil {
 		a.state.begin(&options)
 		if err := a.state.skip(reader, a.files[i]); err != nil {
@@ -294,6 +324,7 @@ func (a *appending) copyIn(ctx context.Context, reader tabular.Reader, appender 
 			return err
 		}
 		rows := batch.NumRows()
+		batch = a.keep(batch)
 		if rows > 0 {
 			err = appender.Append(ctx, batch)
 		}
@@ -329,6 +360,6 @@ func (a *appending) summarize(err error, table string) {
 		a.say("%s are stored in %s%s", tabular.CountRows(a.total.Rows), table, repeats)
 	case err != nil:
 	default:
-		a.sum("appended %s to %s in %s (%s)%s", tabular.CountRows(a.total.Rows), table, since(a.started), rate(a.total.Rows, took), repeats)
+		a.sum("%s %s %s %s in %s (%s)%s", a.did(), tabular.CountRows(a.total.Rows), a.whither(), table, since(a.started), rate(a.total.Rows, took), repeats)
 	}
 }

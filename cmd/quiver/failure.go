@@ -22,17 +22,23 @@ const (
 // usageError is a wrong call of the program, as opposed to a failure of what was rightly asked for.
 type usageError struct{ error }
 
+// notFoundError says that what was looked for is not there.
+type notFoundError struct{ error }
+
 // errStopped ends a verb quietly: what it writes to is gone, or the user has seen enough.
 var errStopped = errors.New("stopped")
 
 // exitCode gives the code that an error ends the program with.
 func exitCode(err error) int {
 	var usage usageError
+	var missing notFoundError
 	switch {
 	case err == nil, errors.Is(err, errStopped), errors.Is(err, syscall.EPIPE):
 		return exitDone
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &missing):
+		return exitNotFound
 	case errors.Is(err, context.DeadlineExceeded), quiver.ReasonOf(err) == quiver.Unreachable:
 		return exitUnreachable
 	}

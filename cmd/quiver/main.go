@@ -70,7 +70,7 @@ func newRoot() *cobra.Command {
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggestFlag(cmd, err)} })
-	root.AddCommand(newDev(), newServer(), newDatabase(), newTable(), newPartition(), newAppend(), newScan(), newHead(), newTail(),
-		newCount(), newOffsets(), newCursor(), newLag(), newDemo(), newDumpSegment(), newCompletion(), newVersion())
+	root.AddCommand(newDev(), newServer(), newDatabase(), newTable(), newPartition(), newAppend(), newUpsert(), newDelete(),
+		newLookup(), newScan(), newHead(), newTail(), newChangelog(), newCount(), newOffsets(), newCursor(), newLag(), newDemo(), newDumpSegment(), newCompletion(), newVersion())
 	return root
 }

@@ -23,7 +23,8 @@ func newScan() *cobra.Command {
 		Short: "Read a table",
 		Example: `  quiver scan shop.orders --columns id,price --where "price > 100"
   quiver scan shop.orders --from -1h -o parquet > last-hour.parquet
-  quiver scan shop.orders -o arrow | quiver append copy --create`,
+  quiver scan shop.orders -o arrow | quiver append copy --create
+  quiver scan shop.customers --read table+log            the current rows, then what changed since`,
 		Args: arguments("TABLE"),
 	}
 	var f scanFlags
@@ -74,11 +75,11 @@ type scanFlags struct {
 
 func (f *scanFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.columns, "columns", nil, "columns to read, a,b; by default all")
-	flags.StringSliceVar(&f.system, "system-columns", nil, "columns of the server to add: __bucket, __offset, __timestamp, __partition")
+	flags.StringSliceVar(&f.system, "system-columns", nil, "columns of the server to add: __bucket, __offset, __timestamp, __partition, __change_type")
 	flags.StringVar(&f.where, "where", "", `only rows for which this is true: "price > 100 and region in ('eu','us')"`)
 	flags.StringVar(&f.partition, "partition", "", "only this partition: dt=2026-11-22/region=eu")
 	flags.Int32Var(&f.bucket, "bucket", -1, "only this bucket")
-	flags.StringVar(&f.read, "read", "", "log; table and table+log need a table with a primary key")
+	flags.StringVar(&f.read, "read", "", "of a table with a primary key: table, its current rows (the default), log, every change, or table+log, the first and then the second from there on")
 }
 
 func (f *scanFlags) addRange(flags *pflag.FlagSet) {

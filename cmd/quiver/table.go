@@ -97,6 +97,7 @@ func newTableCreate() *cobra.Command {
 	cmd := &cobra.Command{Use: "create TABLE", Short: "Create a table, its columns given or like those of a file", Args: arguments("TABLE"),
 		Example: `  quiver table create shop.orders --schema 'id int64 not null, price decimal128(12, 2) default 0' --buckets 4
   quiver table create people --like people.csv
+  quiver table create shop.customers --schema 'id int64 not null, city string' --primary-key id
   quiver table create hits --schema 'at timestamp, url string, day date' --partition-by day --set partition.auto=day`}
 	var f tableFlags
 	schema := cmd.Flags().String("schema", "", "the columns: 'id int64 not null, price decimal128(12, 2) default 0'")
@@ -125,7 +126,11 @@ func newTableCreate() *cobra.Command {
 		defer cancel()
 		d, err := c.client.CreateTable(ctx, body)
 		if err == nil {
-			c.sum("created table %s: %d columns, %s", d.Table, len(d.Columns), buckets(d.Buckets))
+			key := ""
+			if len(d.PrimaryKey) > 0 {
+				key = ", primary key " + strings.Join(d.PrimaryKey, ", ")
+			}
+			c.sum("created table %s: %d columns, %s%s", d.Table, len(d.Columns), buckets(d.Buckets), key)
 		}
 		return err
 	})
@@ -197,17 +202,17 @@ func columnGrid(d flight.TableDescription) *grid {
 // describe writes a description for people.
 func (c *call) describe(d flight.TableDescription) error {
 	out := c.cmd.OutOrStdout()
-	fmt.Fprintf(out, "table %s\n  id         %d, schema %d\n  created    %s\n", d.Table, d.TableID, d.SchemaID, time.UnixMilli(d.Created).UTC().Format(time.RFC3339))
+	fmt.Fprintf(out, "table %s\n  id           %d, schema %d\n  created      %s\n", d.Table, d.TableID, d.SchemaID, time.UnixMilli(d.Created).UTC().Format(time.RFC3339))
 	if d.Comment != "" {
-		fmt.Fprintf(out, "  comment    %s\n", d.Comment)
+		fmt.Fprintf(out, "  comment      %s\n", d.Comment)
 	}
-	fmt.Fprintf(out, "  buckets    %d\n", d.Buckets)
+	fmt.Fprintf(out, "  buckets      %d\n", d.Buckets)
 	for _, key := range []struct {
 		name    string
 		columns []string
 	}{{"primary key", d.PrimaryKey}, {"bucket key", d.BucketKey}, {"partition by", d.PartitionBy}} {
 		if len(key.columns) > 0 {
-			fmt.Fprintf(out, "  %-10s %s\n", key.name, strings.Join(key.columns, ", "))
+			fmt.Fprintf(out, "  %-12s %s\n", key.name, strings.Join(key.columns, ", "))
 		}
 	}
 	var names []string
@@ -216,7 +221,7 @@ func (c *call) describe(d flight.TableDescription) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		fmt.Fprintf(out, "  option     %s = %s\n", name, d.Options[name])
+		fmt.Fprintf(out, "  option       %s = %s\n", name, d.Options[name])
 	}
 	if _, err := io.WriteString(out, "\n"); err != nil {
 		return err

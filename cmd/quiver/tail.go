@@ -39,6 +39,9 @@ func newTail() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if command.Read == "" {
+			command.Read = flight.ReadLog
+		}
 		return (&tail{call: c, command: command, n: n}).run(ctx, follow)
 	})
 }
