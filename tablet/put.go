@@ -31,9 +31,7 @@ type Staged struct {
 func (t *Tablet) Put(ctx context.Context, unit []*record.Batch, o Origin) (Staged, error) {
 	l, err := t.admit(ctx, o)
 	if err != nil {
-		for _, b := range unit {
-			b.Release()
-		}
+		release(unit)
 		return Staged{}, t.explain(err)
 	}
 	staged, err := t.stageAny(l, unit, o)
@@ -74,17 +72,26 @@ func (t *Tablet) stage(l *leadership, unit []*record.Batch, o Origin) (arrowlog.
 	w := &t.server.writers
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	refused := t.closed()
-	if refused == nil && o.Writer != quiver.NoWriter {
-		refused = w.checkLocked(o.Writer, o.WriterEpoch)
-	}
-	if refused != nil {
-		for _, b := range unit {
-			b.Release()
-		}
+	if refused := t.refuseLocked(o); refused != nil {
+		release(unit)
 		return arrowlog.Staged{}, refused
 	}
 	return l.log.Stage(unit, o)
+}
+
+// refuseLocked is why nothing of this origin may be taken now, or nil. Whoever takes it holds writers.mu, for reading,
+// from here until it is taken.
+func (t *Tablet) refuseLocked(o Origin) *quiver.Error {
+	if gone := t.closed(); gone != nil || o.Writer == quiver.NoWriter {
+		return gone
+	}
+	return t.server.writers.checkLocked(o.Writer, o.WriterEpoch)
+}
+
+func release(unit []*record.Batch) {
+	for _, b := range unit {
+		b.Release()
+	}
 }
 
 // knowWriter refuses a writer that was neither issued or raised within its expiry, nor used in the table since.

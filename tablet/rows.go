@@ -225,6 +225,12 @@ func (t *Tablet) Upsert(ctx context.Context, in *Rows, o Origin) (Staged, error)
 		if errors.Is(err, arrowlog.ErrSchema) || errors.Is(err, errOver) {
 			continue // altered meanwhile, or led anew: what was decided is decided anew
 		}
+		if quiver.ReasonOf(err) == quiver.ConditionFailed {
+			// The refusal is told once what it was judged by is durable.
+			if failed := t.settle(ctx, l, s.through); failed != nil {
+				err = failed
+			}
+		}
 		if err != nil {
 			return Staged{}, t.explain(t.rowsFailed(l, err))
 		}
@@ -242,7 +248,7 @@ func (t *Tablet) rowsFailed(l *leadership, err error) error {
 	return t.unavailable("the store of rows failed", err)
 }
 
-// upsert does it under the bucket's lock.
+// upsert does it under the bucket's lock. With CONDITION_FAILED it tells until where the log has what that was judged by.
 func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) (Staged, error) {
 	r := l.rows
 	r.mu.Lock()
@@ -262,18 +268,11 @@ func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) 
 			Advise("read what was appended meanwhile, then decide again")
 	}
 	change, err := t.prepare(ctx, r, in)
-	if quiver.ReasonOf(err) == quiver.ConditionFailed {
-		// The refusal is told once what it was judged by is durable.
-		if err := t.settle(ctx, l, l.log.End()); err != nil {
-			return Staged{}, err
-		}
-	}
 	if err != nil {
-		return Staged{}, err
+		return Staged{through: l.log.End()}, err
 	}
 	if change.Len() == 0 {
-		r.judge(&o)
-		return Staged{through: l.log.End()}, nil
+		return Staged{through: l.log.End()}, t.judge(r, o)
 	}
 	unit, err := r.changelog(change)
 	if err != nil {
@@ -293,12 +292,6 @@ func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) 
 	}
 	r.tablet.Stage(change, staged.From)
 	return Staged{Staged: staged, through: staged.Until}, nil
-}
-
-func release(unit []*record.Batch) {
-	for _, b := range unit {
-		b.Release()
-	}
 }
 
 // seen tells a repeat, of what stands in the log and of what left no row.
@@ -323,11 +316,19 @@ func (r *rows) seen(log *arrowlog.Log, o *Origin) (Staged, bool, error) {
 	return Staged{Staged: s, through: log.End()}, true, nil
 }
 
-// judge remembers a batch that left no row.
-func (r *rows) judge(o *Origin) {
+// judge takes a batch that leaves no row. It is refused as one that leaves rows would be: what a fenced writer sent
+// must not stand in the way of the sequences of its successor.
+func (t *Tablet) judge(r *rows, o Origin) error {
+	w := &t.server.writers
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if refused := t.refuseLocked(o); refused != nil {
+		return refused
+	}
 	if o.Writer != quiver.NoWriter {
 		r.judged[o.Writer] = max(o.Sequence, r.judged[o.Writer])
 	}
+	return nil
 }
 
 // prepare decides what the rows do.

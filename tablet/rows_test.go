@@ -484,3 +484,17 @@ func TestNumbersAreGivenOnce(t *testing.T) {
 		t.Errorf("%d numbers", len(seen))
 	}
 }
+
+// TestFencedWriterOfNothing: a batch that leaves no row is refused as any other when its writer was taken over, and its
+// sequence is still the successor's.
+func TestFencedWriterOfNothing(t *testing.T) {
+	e := newKeyedEnv(t, 1, nil)
+	e.upsert(0, 1, 10)
+	e.grant(7, 1)
+	_, err := e.tryUpsert(0, kv.Upsert, by(7, 0, 3, 1), 1, 10)
+	reason(t, err, quiver.FencedWriter, quiver.NotDone)
+	if _, err := e.tryUpsert(0, kv.Upsert, by(7, 1, 3, 1), 1, 11); err != nil {
+		t.Fatal(err)
+	}
+	e.check("after the successor's batch", map[int32]map[int64]int64{0: {1: 11}})
+}
