@@ -2,7 +2,8 @@
 //
 // A Server is registry and reconciler only: it knows the tables, epochs and writers of the newest desired state, and
 // hands out Tablets. A Tablet is one bucket: it stages puts in the bucket's log, advances the high watermark, and
-// answers reads. Between log and high watermark stands the protocol (package replica), which is pure; this package is its shell.
+// answers reads. Between log and high watermark stands the protocol (package replica), which is pure; this package is
+// its shell.
 //
 //	        Reconcile(Desired)                 Put ──> refuse? ──> log.Stage ─┐
 //	coordinator ─────────> Server ──> Tablet                                  │ group commit
@@ -10,11 +11,11 @@
 //
 // # Life of a bucket
 //
-// An idle bucket costs nothing: its epoch is that of its partition. Its log is opened by the first call that needs it, under the epoch
-// of its assignment; that is when recovery runs. A log that fails (a write or sync went wrong) ends its leadership:
-// the next call asks the coordinator for a higher epoch (Elect), opens the log from what is on disk, and leads again.
-// Callers that come meanwhile wait for it; where it cannot be done they get LEADER_NOT_AVAILABLE, which may be tried
-// again. Reads go on from the failed log as long as there is no better one.
+// An idle bucket costs nothing: its epoch is that of its partition. Its log is opened by the first call that needs it,
+// under the epoch of its assignment; that is when recovery runs. A log that fails (a write or sync went wrong) ends its
+// leadership: the next call asks the coordinator for a higher epoch (Elect), opens the log from what is on disk, and
+// leads again. Callers that come meanwhile wait for it; where it cannot be done they get LEADER_NOT_AVAILABLE, which
+// may be tried again. Reads go on from the failed log as long as there is no better one.
 //
 // # Rows
 //
@@ -43,9 +44,10 @@
 //
 // # Locks
 //
-// In this order: Tablet.opening, rows.mu, Server.mu, Tablet.mu, what log and kv lock themselves. Server.mu and Tablet.mu
-// are held for moments and never across I/O. rows.mu is held across reads of the store and, once in a thousand
-// auto-increment numbers, a call to the coordinator: the second of two upserts of a bucket is decided on what the first
-// one left. Reads do not take it but to see that the configuration is new. writers.mu is held across log.Stage, which does none; under it nothing but the log's
-// own locks is taken. Elect is called under Tablet.opening alone, and may call Reconcile, which never waits for that.
+// In this order: Tablet.opening, rows.mu, Server.mu, Tablet.mu, what log and kv lock themselves. Server.mu and
+// Tablet.mu are held for moments and never across I/O. rows.mu is held across reads of the store and, once in a
+// thousand auto-increment numbers, a call to the coordinator, never across a sync: the second of two upserts of a
+// bucket is decided on what the first one left. Reads do not take it but to see that the configuration is new.
+// writers.mu is held across log.Stage, which does none; under it nothing but the log's own locks is taken. Elect is
+// called under Tablet.opening alone, and may call Reconcile, which never waits for that.
 package tablet
