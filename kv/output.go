@@ -237,7 +237,12 @@ func (d *nestedDecoder) flat(b array.Builder, dt arrow.DataType) {
 	case k.isVar():
 		width = d.count()
 	}
-	appendFlat(b, d.take(width))
+	raw := d.take(width)
+	if d.err != nil {
+		b.AppendNull()
+		return
+	}
+	appendFlat(b, raw)
 }
 
 // appendFlat adds one flat value to a builder.

@@ -74,6 +74,9 @@ func newConvert(from, to arrow.Field) (convert, error) {
 	if quiver.FormatType(from.Type) == quiver.FormatType(to.Type) && !nestedDiffers(from.Type, to.Type) {
 		return nil, nil
 	}
+	if from.Type.ID() == arrow.NULL {
+		return nil, nil // nothing but nulls
+	}
 	if k, _ := kindOf(to.Type); k != kindNested {
 		return newWiden(from.Type, to.Type)
 	}
@@ -120,6 +123,8 @@ func newWiden(from, to arrow.DataType) (convert, error) {
 	_, width := kindOf(to)
 	a, b := from.ID(), to.ID()
 	switch {
+	case a == arrow.TIMESTAMP && b == arrow.TIMESTAMP:
+		return newFiner(from.(*arrow.TimestampType).Unit, to.(*arrow.TimestampType).Unit), nil
 	case a == b: // a larger precision of a decimal, another name of a zone
 		return nil, nil
 	case a == arrow.FLOAT32 && b == arrow.FLOAT64:
@@ -138,6 +143,21 @@ func newWiden(from, to arrow.DataType) (convert, error) {
 		return nil, nil
 	}
 	return nil, quiver.Errorf(quiver.Internal, "kv: %s does not become %s", from, to)
+}
+
+// newFiner plans how timestamps of one unit become those of a finer one; nil if the units are the same.
+func newFiner(from, to arrow.TimeUnit) convert {
+	if from == to {
+		return nil
+	}
+	factor := int64(from.Multiplier() / to.Multiplier())
+	return func(raw []byte) ([]byte, error) {
+		v, ok := multiplyInt(signed(raw), factor)
+		if !ok {
+			return nil, quiver.Errorf(quiver.SchemaChanged, "a timestamp that was stored in %s does not fit into %s", from, to)
+		}
+		return putInteger(uint64(v), len(raw)), nil
+	}
 }
 
 func isText(id arrow.Type) bool   { return id == arrow.STRING || id == arrow.LARGE_STRING }
@@ -168,6 +188,9 @@ type transcoder struct {
 func newTranscoder(from, to arrow.DataType) (transcoder, error) {
 	t := transcoder{from: from, to: to}
 	var err error
+	if from.ID() == arrow.NULL {
+		return t, nil
+	}
 	targets, sources := childrenOf(to), childrenOf(from)
 	if len(targets) == 0 {
 		t.widen, err = newWiden(from, to)
@@ -238,7 +261,7 @@ func (t *transcoder) elements(d *nestedDecoder, dst []byte, n int) []byte {
 }
 
 func (t *transcoder) maybe(d *nestedDecoder, dst []byte) []byte {
-	if d.take(1)[0] == 0 {
+	if d.take(1)[0] == 0 || t.from.ID() == arrow.NULL { // of nulls nothing stands behind
 		return append(dst, 0)
 	}
 	return t.value(d, append(dst, 1))
@@ -279,8 +302,11 @@ func (t *transcoder) flat(d *nestedDecoder, dst []byte) []byte {
 		width = d.count()
 	}
 	raw := d.take(width)
-	if t.widen != nil {
-		raw, _ = t.widen(raw)
+	if t.widen != nil && d.err == nil {
+		var err error
+		if raw, err = t.widen(raw); err != nil {
+			d.err, d.rest = err, nil
+		}
 	}
 	if k.isVar() {
 		dst = binary.AppendUvarint(dst, uint64(len(raw)))
