@@ -217,7 +217,7 @@ func TestTakenIsValidInPyarrow(t *testing.T) {
 // pyarrow reads the golden segments, headers included, and polars reads what it has types for.
 func TestGoldenSegmentsInPyarrow(t *testing.T) {
 	out := pyarrowChecks(t, pythonOf(t), "testdata")
-	if !strings.Contains(out, "6 batches valid, 434 rows") || !strings.Contains(out, "polars: 300 rows equal") {
+	if !strings.Contains(out, "7 batches valid, 734 rows") || !strings.Contains(out, "polars: 300 rows equal") {
 		t.Fatal(out)
 	}
 }
