@@ -48,12 +48,15 @@ func (s *space) take(bytes int64) error {
 		s.ask(now)
 	}
 	if s.full = s.free-bytes < s.reserve; s.full {
-		return quiver.Errorf(quiver.DiskFull, "%d MiB are free on the server's disk, %d MiB of them are its reserve",
-			s.free>>20, s.reserve>>20).Advise("delete data or add room; writing goes on by itself when there is some")
+		return quiver.Errorf(quiver.DiskFull, "%.1f MiB are free on the server's disk, of which %.1f MiB are kept back",
+			mib(s.free), mib(s.reserve)).Advise("delete data or add room; writing goes on by itself when there is some")
 	}
 	s.free -= bytes
 	return nil
 }
+
+// mib is a number of bytes in MiB, for people.
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 // ask asks the disk. One that cannot tell is taken to have room: a write will tell.
 func (s *space) ask(now time.Time) {
