@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"runtime"
 	"time"
@@ -28,6 +29,13 @@ func (n *Node) newHTTP() http.Handler {
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.version()) })
 	mux.Handle("GET /metrics", n.metricsHandler())
 	mux.Handle("/debug/pprof/", local(profiles()))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = fmt.Fprintf(w, "quiver %s\n\nData is served over Arrow Flight, at grpc://%s. Here are\n\n"+
+			"  /livez        whether the process lives\n  /readyz       whether it serves, with reasons\n"+
+			"  /metrics      for Prometheus\n  /version      of program and formats\n"+
+			"  /debug/pprof  profiles, for callers on the same machine\n", n.options.Version, n.FlightAddr())
+	})
 	return mux
 }
 
