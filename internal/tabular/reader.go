@@ -148,6 +148,9 @@ func newStreamReader(r io.Reader, o ReadOptions) (Reader, error) {
 		head.begin = begin
 		if o.Format = sniff(begin); o.Format == "" || o.Format == Parquet || o.Format == ArrowFile {
 			src.close()
+			if len(begin) == 0 {
+				return nil, fmt.Errorf("%s is empty", o.Name)
+			}
 			return nil, fmt.Errorf("the format of %s cannot be told from its name or its beginning; give --format", o.Name)
 		}
 	}
