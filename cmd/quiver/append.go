@@ -111,10 +111,11 @@ func (a *appending) run(ctx context.Context) error {
 			return err
 		}
 	}
+	done := a.state != nil && a.state.File == len(a.files)
 	a.started, a.progress = time.Now(), a.call.progress()
 	err = a.appendFiles(ctx)
 	a.progress.stop()
-	a.summarize(err, described.Table)
+	a.summarize(err, described.Table, done)
 	return err
 }
 
@@ -348,8 +349,8 @@ func (a *appending) add(t flight.AppendTotals) {
 	a.total.Duplicates += t.Duplicates
 }
 
-// summarize tells in one line what is stored.
-func (a *appending) summarize(err error, table string) {
+// summarize tells what is stored; done says that all was before this call.
+func (a *appending) summarize(err error, table string, done bool) {
 	repeats := ""
 	if a.total.Duplicates > 0 {
 		repeats = fmt.Sprintf(", %d of the batches were there already", a.total.Duplicates)
@@ -358,7 +359,12 @@ func (a *appending) summarize(err error, table string) {
 	switch {
 	case err != nil && a.total.Rows > 0:
 		a.say("%s are stored in %s%s", tabular.CountRows(a.total.Rows), table, repeats)
+		if a.state != nil {
+			a.say("the same call with --resume %s goes on behind them", a.resume)
+		}
 	case err != nil:
+	case done:
+		a.sum("nothing is left to do: all of %s is stored, as %s tells", strings.Join(a.files, " "), a.resume)
 	default:
 		a.sum("%s %s %s %s in %s (%s)%s", a.did(), tabular.CountRows(a.total.Rows), a.whither(), table, since(a.started), rate(a.total.Rows, took), repeats)
 	}

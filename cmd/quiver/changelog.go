@@ -23,7 +23,7 @@ func newChangelog() *cobra.Command {
 	f.add(cmd.Flags())
 	f.addRange(cmd.Flags())
 	_ = cmd.Flags().MarkHidden("read")
-	cmd.Flags().Int64Var(&f.limit, "limit", -1, "at most so many rows")
+	cmd.Flags().Var(&f.limit, "limit", "at most so many rows")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with changes as they come, until interrupted")
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
 		f.read = flight.ReadLog

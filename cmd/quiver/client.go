@@ -34,7 +34,10 @@ type call struct {
 	client *flight.Client
 }
 
-const defaultServer = "127.0.0.1:8815"
+const (
+	defaultServer = "127.0.0.1:" + defaultPort
+	defaultPort   = "8815"
+)
 
 // verb makes a client verb of a command: its flags, and what runs it once the connection is made.
 func verb(cmd *cobra.Command, run func(ctx context.Context, c *call, args []string) error) *cobra.Command {
@@ -96,9 +99,30 @@ func (c *call) open() error {
 		}
 		options.TLS = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
 	}
-	client, err := flight.Dial(strings.TrimPrefix(c.server, "grpc://"), options)
+	address, err := dialAddress(c.server)
+	if err != nil {
+		return err
+	}
+	client, err := flight.Dial(address, options)
 	c.client = client
 	return err
+}
+
+// dialAddress makes HOST:PORT of what --server says: grpc:// in front of it, which 'quiver dev' prints, may stay, and the
+// port may be left out.
+func dialAddress(server string) (string, error) {
+	address := strings.TrimSuffix(strings.TrimPrefix(server, "grpc://"), "/")
+	if scheme, _, found := strings.Cut(address, "://"); found || address == "" {
+		what := fmt.Sprintf("it does not speak %s, ", scheme)
+		if !found {
+			what = ""
+		}
+		return "", usageError{fmt.Errorf("--server %s: %swrite HOST:PORT, such as %s", server, what, defaultServer)}
+	}
+	if strings.Contains(address, ":") && !strings.HasSuffix(address, "]") {
+		return address, nil
+	}
+	return address + ":" + defaultPort, nil
 }
 
 func readCertificates(file string) (*x509.CertPool, error) {

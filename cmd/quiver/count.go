@@ -21,9 +21,8 @@ func newCount() *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.where, "where", "", `only rows for which this is true: "price > 100"`)
 	flags.StringVar(&f.partition, "partition", "", "only this partition: dt=2026-11-22/region=eu")
-	flags.Int32Var(&f.bucket, "bucket", -1, "only this bucket")
+	flags.Var(&f.bucket, "bucket", "only this bucket")
 	f.addRange(flags)
-	f.limit = -1
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
 		command, err := f.command(args[0])
 		if err != nil {

@@ -74,8 +74,8 @@ func newCursorSet() *cobra.Command {
 			case text == "" && key == "offsets":
 				return usageError{fmt.Errorf("quiver cursor set: --offsets is missing; write {\"0\": 1200}")}
 			case text == "":
-			case !json.Valid([]byte(text)):
-				return usageError{fmt.Errorf("--%s is no JSON; write {\"0\": 1200}", key)}
+			case !json.Valid([]byte(text)) || text[0] != '{':
+				return usageError{fmt.Errorf("--%s %s is no JSON object; write {\"0\": 1200}, bucket by bucket", key, text)}
 			default:
 				body[key] = json.RawMessage(text)
 			}

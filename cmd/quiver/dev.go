@@ -89,9 +89,14 @@ func banner(out io.Writer, options node.Options, n *node.Node, dev bool) error {
 	if err != nil || !dev {
 		return err
 	}
+	env := ""
+	if n.FlightAddr() != defaultServer {
+		env = "QUIVER_SERVER=" + n.FlightAddr() + " "
+	}
 	_, err = fmt.Fprintf(out, `
 Try it from another terminal:
-  quiver append people people.csv --create && quiver scan people
+  %squiver append people people.csv --create
+  %squiver scan people
 
 or from Python (pip install pyarrow pandas):
   import pyarrow as pa, pyarrow.flight as fl
@@ -99,6 +104,6 @@ or from Python (pip install pyarrow pandas):
   w, _ = c.do_put(fl.FlightDescriptor.for_path("default", "events"), pa.schema({"user": pa.int64(), "action": pa.string()}))
   w.write_table(pa.table({"user": [1, 2], "action": ["view", "buy"]})); w.close()   # returns when it is durable
   print(c.do_get(fl.Ticket(b'{"table": "events"}')).read_pandas())
-`, n.FlightAddr())
+`, env, env, n.FlightAddr())
 	return err
 }

@@ -154,6 +154,16 @@ func producersText(meta *record.Meta) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := json.Marshal(producers)
+	type producer struct {
+		Writer   quiver.WriterID `json:"writer_id"`
+		Epoch    quiver.Epoch    `json:"writer_epoch"`
+		Sequence quiver.Sequence `json:"sequence"`
+		Rows     int64           `json:"rows"`
+	}
+	named := make([]producer, len(producers))
+	for i, p := range producers {
+		named[i] = producer(p)
+	}
+	text, err := json.Marshal(named)
 	return string(text), err
 }

@@ -58,10 +58,37 @@ func tell(err error, server string) string {
 	case quiver.ReasonOf(err) == quiver.Unreachable:
 		var e *quiver.Error
 		errors.As(err, &e)
-		return "no server answers at " + server + ": " + lastWords(e.Detail) + "\nStart one with 'quiver dev', or name another with --server HOST:PORT."
+		return unreachable(server, lastWords(e.Detail))
 	}
-	return err.Error()
+	return inFlags.Replace(err.Error())
 }
+
+// unreachable tells that no server answers, from what the system, or gRPC, said of the connection.
+func unreachable(server, words string) string {
+	switch {
+	case strings.Contains(words, "HTTP/1.1"): // "frame too large, note that the frame header looked like an HTTP/1.1 header"
+		return "what answers at " + server + " speaks HTTP, not Flight\nThe Flight port is another one, 8815 by default; 'quiver dev' prints it as it starts."
+	case words == "produced zero addresses":
+		words = "there is no such host"
+	}
+	return "no server answers at " + server + ": " + words + "\nStart one with 'quiver dev', or name another with --server HOST:PORT."
+}
+
+// inFlags says what the server advises in the words of actions in those of the program.
+var inFlags = strings.NewReplacer(
+	"or set if_not_exists", "or add --if-not-exists",
+	"set if_not_exists where", "add --if-not-exists where",
+	`or send "cascade":true`, "or add --cascade",
+	"create it with database.create", "create it with 'quiver db create'",
+	"create it with table.create", "create it with 'quiver table create'",
+	"create it with partition.create", "create it with 'quiver partition create'",
+	"made by its first cursor.commit", "made by 'quiver cursor set'",
+	"see table.describe", "see 'quiver table describe'",
+	"see partition.list", "see 'quiver partition ls'",
+	"partition.list names th", "'quiver partition ls' names th",
+	"read cursor.list, and", "see 'quiver cursor ls', and",
+	"with table.alter", "with 'quiver table alter'",
+)
 
 // lastWords is the end of what gRPC says of a connection, which is what the system said.
 func lastWords(text string) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ func newScan() *cobra.Command {
 	var f scanFlags
 	f.add(cmd.Flags())
 	f.addRange(cmd.Flags())
-	cmd.Flags().Int64Var(&f.limit, "limit", -1, "at most so many rows")
+	cmd.Flags().Var(&f.limit, "limit", "at most so many rows")
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
 		command, err := f.command(args[0])
 		if err != nil {
@@ -48,9 +49,9 @@ func newHead() *cobra.Command {
 		Example: "  quiver head shop.orders\n  quiver head shop.orders -n 100 --columns id",
 		Args:    arguments("TABLE"),
 	}
-	var f scanFlags
+	f := scanFlags{limit: optionalCount{set: true, n: 10}}
 	f.add(cmd.Flags())
-	cmd.Flags().Int64VarP(&f.limit, "rows", "n", 10, "how many rows")
+	cmd.Flags().VarP(&f.limit, "rows", "n", "how many rows")
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
 		command, err := f.command(args[0])
 		if err != nil {
@@ -66,11 +67,11 @@ type scanFlags struct {
 	system    []string
 	where     string
 	partition string
-	bucket    int32
+	bucket    optionalCount
 	from      string
 	until     string
 	read      string
-	limit     int64
+	limit     optionalCount
 }
 
 func (f *scanFlags) add(flags *pflag.FlagSet) {
@@ -78,7 +79,7 @@ func (f *scanFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.system, "system-columns", nil, "columns of the server to add: __bucket, __offset, __timestamp, __partition, __change_type")
 	flags.StringVar(&f.where, "where", "", `only rows for which this is true: "price > 100 and region in ('eu','us')"`)
 	flags.StringVar(&f.partition, "partition", "", "only this partition: dt=2026-11-22/region=eu")
-	flags.Int32Var(&f.bucket, "bucket", -1, "only this bucket")
+	flags.Var(&f.bucket, "bucket", "only this bucket")
 	flags.StringVar(&f.read, "read", "", "of a table with a primary key: table, its current rows (the default), log, every change, or table+log, the first and then the second from there on")
 }
 
@@ -97,11 +98,12 @@ func (f *scanFlags) command(table string) (flight.ScanCommand, error) {
 	if f.partition != "" {
 		command.Partition = &f.partition
 	}
-	if f.bucket >= 0 {
-		command.Bucket = &f.bucket
+	if f.bucket.set {
+		bucket := int32(min(f.bucket.n, math.MaxInt32)) // the server names the table's last one
+		command.Bucket = &bucket
 	}
-	if f.limit >= 0 {
-		command.Limit = &f.limit
+	if f.limit.set {
+		command.Limit = &f.limit.n
 	}
 	var err error
 	if command.From, err = parsePosition("--from", f.from); err != nil {

@@ -31,21 +31,25 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", UpdateScripts: *update, RequireExplicitExec: false,
 		Setup: func(env *testscript.Env) error {
-			address, err := startNode(env)
-			env.Setenv("QUIVER_SERVER", address)
+			n, err := startNode(env)
+			if err != nil {
+				return err
+			}
+			env.Setenv("QUIVER_SERVER", n.FlightAddr())
+			env.Setenv("QUIVER_HTTP", n.HTTPAddr())
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
-			return err
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": expectCode},
 	})
 }
 
 // startNode serves until the script ends.
-func startNode(env *testscript.Env) (address string, err error) {
+func startNode(env *testscript.Env) (*node.Node, error) {
 	n, err := node.Open(node.Options{Memory: true, FlightAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", CreateTables: true, DrainTime: time.Second})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -55,7 +59,7 @@ func startNode(env *testscript.Env) (address string, err error) {
 		<-ended
 		_ = n.Close()
 	})
-	return n.FlightAddr(), nil
+	return n, nil
 }
 
 // expectCode runs the program and compares its exit code.

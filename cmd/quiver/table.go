@@ -130,17 +130,18 @@ func newTableCreate() *cobra.Command {
 			if len(d.PrimaryKey) > 0 {
 				key = ", primary key " + strings.Join(d.PrimaryKey, ", ")
 			}
-			c.sum("created table %s: %d columns, %s%s", d.Table, len(d.Columns), buckets(d.Buckets), key)
+			c.sum("created table %s: %s, %s%s", d.Table, countOf(len(d.Columns), "column"), countOf(d.Buckets, "bucket"), key)
 		}
 		return err
 	})
 }
 
-func buckets(n int32) string {
+// countOf writes a number of things: "1 bucket", "4 buckets".
+func countOf[N int | int32](n N, thing string) string {
 	if n == 1 {
-		return "1 bucket"
+		return "1 " + thing
 	}
-	return fmt.Sprintf("%d buckets", n)
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // schemaLike reads the columns of a file.

@@ -26,15 +26,11 @@ func newTail() *cobra.Command {
 	}
 	var f scanFlags
 	var follow bool
-	var n int64
+	n := optionalCount{set: true, n: 10}
 	f.add(cmd.Flags())
-	f.limit = -1
-	cmd.Flags().Int64VarP(&n, "rows", "n", 10, "how many rows")
+	cmd.Flags().VarP(&n, "rows", "n", "how many rows")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with rows as they come, until interrupted")
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
-		if n < 0 {
-			return usageError{errors.New("-n: a number of rows from 0 is expected")}
-		}
 		command, err := f.command(args[0])
 		if err != nil {
 			return err
@@ -42,7 +38,7 @@ func newTail() *cobra.Command {
 		if command.Read == "" {
 			command.Read = flight.ReadLog
 		}
-		return (&tail{call: c, command: command, n: n}).run(ctx, follow)
+		return (&tail{call: c, command: command, n: n.n}).run(ctx, follow)
 	})
 }
 

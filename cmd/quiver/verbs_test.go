@@ -118,7 +118,7 @@ func TestResumeOverKills(t *testing.T) {
 		}
 	}
 	// Once more there is nothing left, and other files are refused.
-	if _, talk := mustInvoke(t, args...); !strings.Contains(talk, "appended 0 rows") {
+	if _, talk := mustInvoke(t, args...); !strings.Contains(talk, "nothing is left to do") {
 		t.Error(talk)
 	}
 	if code, _, talk := invoke(t.Context(), "append", "t", files[1], "--resume", filepath.Join(dir, "state")); code != exitFailed || !strings.Contains(talk, "name the same files") {
