@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from conftest import ROOT
+from shell import Shell
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
@@ -91,6 +92,15 @@ def test_go(page, events):
     done = subprocess.run(["go", "run", "."], cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_shell(new_server, tmp_path):
+    """What the page about the program tells to paste works, in this order, in an empty folder."""
+    (tmp_path / "shell").mkdir()
+    done = Shell(tmp_path / "shell", new_server().address).script("\n".join(snippets(ROOT / "docs" / "program.md", "sh")))
+    assert done.returncode == 0, done.stderr
+    assert "nothing is left to append" in done.stderr
+    assert done.stdout.splitlines()[-1] == '1,"Lovelace, Ada",none,1815-12-10,London'
 
 
 def test_commands_exist():
