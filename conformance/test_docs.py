@@ -99,7 +99,7 @@ def test_shell(new_server, tmp_path):
     (tmp_path / "shell").mkdir()
     done = Shell(tmp_path / "shell", new_server().address).script("\n".join(snippets(ROOT / "docs" / "program.md", "sh")))
     assert done.returncode == 0, done.stderr
-    assert "nothing is left to append" in done.stderr
+    assert "nothing is left to do" in done.stderr
     assert done.stdout.splitlines()[-1] == '1,"Lovelace, Ada",none,1815-12-10,London'
 
 

@@ -230,6 +230,6 @@ def test_resume_over_kills_of_the_server(new_server, tmp_path):
     shell = Shell(tmp_path, server.address)
     shell.quiver(*call)
     _, told = shell.quiver(*call)
-    assert "nothing is left to append" in told
+    assert "nothing is left to do" in told
     got = READERS["arrow"](shell.out("scan", "big", "-o", "arrow"))
     assert got.column("n").to_pylist() == list(range(rows))
