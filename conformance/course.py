@@ -11,11 +11,12 @@ import time
 
 import pyarrow as pa
 
-from conftest import FAULT_BINARY, Server, action, command, create, latest
+from conftest import FAULT_BINARY, Server, action, command, create, latest, ticket
 from history import SCHEMA, History, judge, make_put
 from workload import Producer, PutStream, Refused, Sequenced, World, check_segments, read_logs, told
 
 TABLE, BUCKETS = "events", 2
+CURRENT, KEYS = "current", 50  # a primary-key table, all of whose rows are put again and again
 
 
 class Course:
@@ -31,6 +32,7 @@ class Course:
         self.plain = Producer(self.world, self.history, TABLE, 2, 0, BUCKETS)
         self.refusals = set()  # (reason, rest) of every call that failed
         self.deleted = dict.fromkeys(range(BUCKETS), 0)  # what log.delete-before was asked for, at most
+        self.round, self.acked = 0, 0  # of upserts of CURRENT: the last one sent, and the last one acknowledged
         self.tables = {}  # name -> whether it is there: True, False, or None where a call had no answer
         self.extra = itertools.count()
         self.patient = False  # calls that are refused are tried again
@@ -46,6 +48,7 @@ class Course:
         its.writer, its.epoch, its.pending = self.sequenced.writer, self.sequenced.epoch, list(self.sequenced.pending)
         its.recent, its.acked = self.sequenced.recent.copy(), dict(self.sequenced.acked)
         other.world.writer_ids = list(self.world.writer_ids)
+        other.round, other.acked = self.round, self.acked
         return other
 
     def call(self, step, deadline=20):
@@ -94,6 +97,28 @@ class Course:
 
     def drop_partition(self, client, table, partition):
         action(client, "partition.drop", {"table": table, "partition": partition, "if_exists": True})
+
+    def upsert(self, client, count=1):
+        """Every key of CURRENT gets the number of the round."""
+        for _ in range(count):
+            self.round += 1
+            rows = pa.table({"k": range(KEYS), "round": [self.round] * KEYS})
+            writer, _ = client.do_put(command(put=CURRENT), rows.schema)
+            writer.write_table(rows)
+            writer.close()
+            self.acked = self.round
+
+    def check_current(self, client):
+        """Every row is that of a round not before the last acknowledged one, and the changelog tells the same."""
+        rows = client.do_get(ticket(table=CURRENT)).read_all().to_pydict()
+        current = dict(zip(rows["k"], rows["round"]))
+        faults = [f"key {key} is of round {current.get(key)}, acknowledged was {self.acked}, sent {self.round}"
+                  for key in range(KEYS) if not self.acked <= current.get(key, 0) <= self.round]
+        log = client.do_get(ticket(table=CURRENT, read="log")).read_all().to_pydict()
+        folded = dict(zip(log["k"], log["round"]))
+        if not len(rows["k"]) == len(current) == len(folded) or current != folded:
+            faults.append(f"the changelog leaves {folded}, the rows are {current}")
+        return faults
 
     def fill(self, client, table):
         """A few rows for a table whose rows nobody judges."""
@@ -149,6 +174,10 @@ class Course:
             self.sequence(client, 300, 40, 24)
             for bucket in range(BUCKETS):
                 self.put(client, 500, 40, 8, bucket=bucket)
+            action(client, "table.create", {
+                "table": CURRENT, "schema": [{"name": "k", "type": "int64"}, {"name": "round", "type": "int64"}],
+                "primary_key": ["k"], "buckets": BUCKETS})
+            self.upsert(client, 10)
 
     def walk(self):
         """Everything that a server does with its disk, in turn. Broken if the server dies on the way."""
@@ -158,6 +187,7 @@ class Course:
             parted = f"extra_{next(self.extra)}"
             call(lambda: self.make_parted(client, parted))
             call(lambda: self.spread(client, parted))
+            call(lambda: self.upsert(client, 10))
             call(lambda: self.resume(client))
             for rows, width, count in ((1, 20, 5), (300, 40, 8), (3000, 2500, 1), (1, 20, 3)):
                 for bucket in range(BUCKETS):
@@ -186,6 +216,7 @@ class Course:
             faults = judge(self.history.story(), logs, BUCKETS)
             faults += [f"deleted: bucket {bucket} begins at {log.start}, asked for was {self.deleted[bucket]}"
                        for bucket, log in logs.items() if log.start > self.deleted[bucket]]
+            faults += self.check_current(client)
             there = {row["table"] for row in action(client, "table.list")}
             for table, expected in self.tables.items():
                 if expected is not None and expected != (f"default.{table}" in there):
@@ -203,6 +234,7 @@ class Course:
             self.resume(client)
             self.sequence(client, 5, 20, 4)
             self.put(client, 5, 20, 4)
+            self.upsert(client)
         self.check()
         assert all(put.done for put in self.history.story().puts.values() if put.writer is not None)
         self.server.kill()
@@ -238,6 +270,12 @@ def tear(data):
         with path.open("r+b") as file:
             file.seek(end + 8)
             file.write(os.urandom(3000))
+
+
+def damage_rows(course):
+    """Leaves a store of current rows that cannot be opened."""
+    for path in course.server.data.glob("kv/db/MANIFEST-*"):
+        path.write_bytes(b"damaged")
 
 
 def cut_units(course):

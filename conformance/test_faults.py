@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from conftest import FAULT_BINARY
-from course import BUCKETS, TABLE, Course, cut_units, tear
+from course import BUCKETS, TABLE, Course, cut_units, damage_rows, tear
 from workload import Broken, Refused, check_segments, read_logs
 
 
@@ -29,6 +29,7 @@ LEFT = {
     "arrowlog.recover.before-zero": "torn",
     "arrowlog.lead.before-cut": "cut",
     "arrowlog.lead.before-sync": "cut",
+    "kv.move.before-rename": "damaged",
 }
 
 # The later hit at which the server is killed as well: deep in the work where there is much of it.
@@ -40,6 +41,8 @@ LATER = dict.fromkeys(POINTS, 2) | {
 
 # Points that a process reaches once at most.
 ONCE = {
+    "kv.move.before-rename": "the store that cannot be opened is moved once",
+    "kv.open.before": "the store is opened once, and again only after it failed",
     "metastore.open.before": "the store is opened once, and again only after it failed",
 }
 
@@ -79,6 +82,11 @@ ERRORS = {
     "arrowlog.roll.after": NOT_APPENDED,
     "arrowlog.roll.before-trim": set(),
     "flight.put.before-next-bucket": {("INTERNAL", "unknown")},
+    "kv.advance.after-apply": AWAY,
+    "kv.advance.before-apply": AWAY,
+    "kv.drop.before-excise": set(),
+    "kv.move.before-rename": AWAY,
+    "kv.open.before": set(),  # the rows are made again from the log
     "metastore.commit.after-sync": set(),
     "metastore.commit.before-write": None,
     "metastore.open.before": None,
@@ -101,6 +109,8 @@ def prepared(tmp_path_factory):
                 tear(course.server.data)
             elif kind == "cut":
                 cut_units(course)
+            elif kind == "damaged":
+                damage_rows(course)
             made[kind] = course
         return made[kind]
 
