@@ -196,7 +196,7 @@ func (t *Table) badPartition(format string, args ...any) *Error {
 func (t *Table) partitionTexts(name string) (map[ColumnID]string, *faultList) {
 	faults := &faultList{}
 	texts := make(map[ColumnID]string, len(t.PartitionBy))
-	var known []string
+	known := make([]string, 0, len(t.PartitionBy))
 	byName := make(map[string]ColumnID, len(t.PartitionBy))
 	for _, id := range t.PartitionBy {
 		c, _ := t.Schema.Column(id)

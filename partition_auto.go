@@ -3,6 +3,7 @@ package quiver
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -281,11 +282,7 @@ func (t *Table) AutoPartitions(now time.Time, limit int) (create []string, drop 
 func (t *Table) missingPeriods(current time.Time, key int, others map[string][]any, limit int) (names []string) {
 	auto := &t.Options.Auto
 	c, _ := t.Schema.Column(t.PartitionBy[key])
-	var combinations []string
-	for name := range others {
-		combinations = append(combinations, name)
-	}
-	slices.Sort(combinations)
+	combinations := slices.Sorted(maps.Keys(others))
 	made := map[string]bool{}
 	for n := range auto.Precreate {
 		value := periodValue(c.Field.Type, auto.Unit, auto.step(current, n))

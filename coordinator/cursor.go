@@ -165,11 +165,12 @@ func (s *State) cursorTable(id quiver.TableID, name string) (*quiver.Table, erro
 
 func (s *State) noCursor(t *quiver.Table, name string) error {
 	err := quiver.Errorf(quiver.CursorNotFound, "nothing was committed under it").On(fmt.Sprintf("cursor %q of table %s", name, t.Path()))
-	var known []string
-	for _, c := range s.cursorsOf(t.ID) {
-		known = append(known, c.Name)
+	cursors := s.cursorsOf(t.ID)
+	known := make([]string, min(len(cursors), maxSuggested))
+	for i := range known {
+		known[i] = cursors[i].Name
 	}
-	if near := quiver.Nearest(name, known[:min(len(known), maxSuggested)]); near != "" {
+	if near := quiver.Nearest(name, known); near != "" {
 		return err.Advise(fmt.Sprintf("there is %q", near))
 	}
 	return err.Advise("it is made by its first cursor.commit")

@@ -79,8 +79,8 @@ type everything struct {
 	Inner    point          `arrow:"inner"`
 	Inners   []*point       `arrow:"inners"`
 	Counts   map[string]int `arrow:"counts"`
-	unseen   int
-	NoColumn func() `arrow:"-"`
+	unseen   int            //nolint:unused // unexported: no column
+	NoColumn func()         `arrow:"-"`
 }
 
 func TestRowsOfEveryKind(t *testing.T) {

@@ -256,7 +256,7 @@ func batchOf(t testing.TB, s *quiver.Schema, rows []fields, sent []string) []arr
 		if err != nil {
 			t.Fatal(err)
 		}
-		arr, _, err := array.FromJSON(memory.DefaultAllocator, c.Field.Type, bytes.NewReader(js), array.WithUseNumber())
+		arr, _, err := array.FromJSON(memory.DefaultAllocator, c.Field.Type, bytes.NewReader(js))
 		if err != nil {
 			t.Fatalf("column %s: %v", c.Field.Name, err)
 		}

@@ -310,7 +310,7 @@ func (s *Scanner) Schema() *quiver.Schema { return s.shape.Schema }
 
 // Close ends the scan.
 func (s *Scanner) Close() error {
-	var errs []error
+	errs := make([]error, 0, len(s.all))
 	for _, b := range s.all {
 		errs = append(errs, b.it.Close())
 	}

@@ -135,7 +135,7 @@ func (d *Dir) MoveAside() (string, error) {
 	if err := pointBeforeMove.Hit(); err != nil {
 		return "", err
 	}
-	aside := ""
+	var aside string
 	for n := 1; ; n++ {
 		aside = d.fsys.PathJoin(d.dir, fmt.Sprintf("damaged-%d", n))
 		if _, err := d.fsys.Stat(aside); errors.Is(err, os.ErrNotExist) {

@@ -65,7 +65,7 @@ func (m *mortal) start() (*exec.Cmd, error) {
 	}
 	addr, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return cmd, nil // it is dead already
+		return cmd, nil //nolint:nilerr // it is dead already, which is what the test is about
 	}
 	m.way.retarget(strings.TrimSpace(addr))
 	return cmd, nil

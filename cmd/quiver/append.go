@@ -234,7 +234,7 @@ func (a *appending) schemaOf(file string) (flight.SchemaWord, error) {
 	if err != nil {
 		return flight.SchemaWord{}, err
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }() // it was read only
 	return schemaWord(reader.Schema())
 }
 
@@ -282,7 +282,7 @@ func (a *appending) appendFile(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }() // it was read only
 	options := flight.AppendOptions{BatchRows: a.batchRows, Compression: a.compression, Op: a.op, Columns: a.columns}
 	if a.state != nil {
 		a.state.begin(&options)

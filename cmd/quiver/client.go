@@ -28,7 +28,6 @@ type call struct {
 	quiet   bool
 	verbose bool
 	noColor bool
-	yes     bool // of destructive verbs
 
 	cmd    *cobra.Command
 	client *flight.Client

@@ -43,7 +43,7 @@ func newDumpSegment() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }() // it was read only
 		if *rows {
 			return c.dumpRows(file)
 		}

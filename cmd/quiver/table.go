@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -150,7 +151,7 @@ func schemaLike(file string) (flight.SchemaWord, error) {
 	if err != nil {
 		return flight.SchemaWord{}, err
 	}
-	defer reader.Close()
+	defer func() { _ = reader.Close() }() // it was read only
 	return schemaWord(reader.Schema())
 }
 
@@ -216,12 +217,7 @@ func (c *call) describe(d flight.TableDescription) error {
 			fmt.Fprintf(out, "  %-12s %s\n", key.name, strings.Join(key.columns, ", "))
 		}
 	}
-	var names []string
-	for name := range d.Options {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(d.Options)) {
 		fmt.Fprintf(out, "  option       %s = %s\n", name, d.Options[name])
 	}
 	if _, err := io.WriteString(out, "\n"); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -157,7 +158,7 @@ func bucketName(r flight.OffsetRow) string {
 	if r.Partition != nil {
 		name = *r.Partition
 	}
-	return name + "/" + string(rune(r.Bucket))
+	return name + "/" + strconv.Itoa(int(r.Bucket))
 }
 
 // read keeps the last n rows of a scan.

@@ -55,13 +55,13 @@ func (l *lookup) ticketKeys() ([]arrow.Array, error) {
 	columns := make([]arrow.Array, width)
 	for i, id := range l.table.PrimaryKey[:width] {
 		c, _ := l.table.Schema.Column(id)
-		columns[i] = columnOf(c.Field.Type, keys, i)
+		columns[i] = keyColumn(c.Field.Type, keys, i)
 	}
 	return columns, nil
 }
 
-// columnOf builds a column of the i-th values of keys.
-func columnOf(dt arrow.DataType, keys [][]any, i int) arrow.Array {
+// keyColumn builds a column of the i-th values of keys.
+func keyColumn(dt arrow.DataType, keys [][]any, i int) arrow.Array {
 	b := array.NewBuilder(memory.DefaultAllocator, dt)
 	defer b.Release()
 	b.Reserve(len(keys))

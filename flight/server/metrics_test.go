@@ -35,7 +35,7 @@ func TestTablesHaveBoundedMetrics(t *testing.T) {
 	for i := range maxTableSeries + 50 {
 		u.of(table(i)).putRows.Add(1)
 	}
-	if u.of(table(3)) != u.of(table(3)) || u.of(table(maxTableSeries)) != u.other {
+	if first, again := u.of(table(3)), u.of(table(3)); first != again || u.of(table(maxTableSeries)) != u.other {
 		t.Error("a table is counted in two places, or one too many has a place")
 	}
 	if n := testutil.CollectAndCount(u, "quiver_table_put_rows_total"); n != maxTableSeries+1 {

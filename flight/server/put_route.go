@@ -38,10 +38,6 @@ func newRouter(streams *atomic.Uint32, table *quiver.Table, command *flight.PutC
 	return r, nil
 }
 
-func roundRobin(table *quiver.Table) bool {
-	return table.Options.All()["bucket.assignment"] == "round-robin"
-}
-
 // check refuses a bucket that a client names.
 func (r *router) check(bucket int32) error {
 	if r.keyed {

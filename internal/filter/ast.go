@@ -134,7 +134,7 @@ func (n *between) start() int    { return n.left.start() }
 func (n *nullTest) start() int   { return n.left.start() }
 func (n *likeness) start() int   { return n.left.start() }
 func (n *column) start() int     { return n.at }
-func (n *literal) start() int    { return n.at }
+func (l *literal) start() int    { return l.at }
 
 func (n *junction) write(b *strings.Builder) {
 	for i, part := range n.parts {
@@ -244,16 +244,16 @@ func isPlain(name string) bool {
 	return name != "" && !isKeyword(name)
 }
 
-func (n *literal) write(b *strings.Builder) {
-	switch n.kind {
+func (l *literal) write(b *strings.Builder) {
+	switch l.kind {
 	case literalNull, literalBool, literalNumber:
-		b.WriteString(n.text)
+		b.WriteString(l.text)
 	case literalBytes:
-		b.WriteString("x'" + hex.EncodeToString([]byte(n.text)) + "'")
+		b.WriteString("x'" + hex.EncodeToString([]byte(l.text)) + "'")
 	default:
-		if word := literalWords[n.kind]; word != "" {
+		if word := literalWords[l.kind]; word != "" {
 			b.WriteString(word + " ")
 		}
-		b.WriteString("'" + strings.ReplaceAll(n.text, "'", "''") + "'")
+		b.WriteString("'" + strings.ReplaceAll(l.text, "'", "''") + "'")
 	}
 }

@@ -20,9 +20,10 @@
 //	operand     = column | literal | "(" operand ")" ;
 //	column      = name { "." name } ;
 //	name        = ( letter | "_" ) { letter | digit | "_" } | '"' { character | '""' } '"' ;
-//	literal     = number | text | "x" "'" { hex hex } "'" | "true" | "false" | "null"
+//	literal     = number | text | "x" "'" { byte } "'" | "true" | "false" | "null"
 //	            | "date" text | "time" text | "timestamp" text ;
 //	number      = [ sign ] ( digits [ "." digits ] | "." digits ) [ "e" [ sign ] digits ] ;
+//	byte        = two hexadecimal digits ;
 //	text        = "'" { character | "''" } "'" ;
 //
 // Keywords are taken in any case: and, or, not, in, between, like, is, null, true, false. A column of such a name

@@ -34,19 +34,19 @@ func parsePattern(text string) (*pattern, error) {
 	wild := false
 	chars := []rune(text)
 	for i := 0; i < len(chars); i++ {
-		switch c := chars[i]; {
-		case c == '%':
+		switch chars[i] {
+		case '%':
 			if len(p.runs) == 1 || len(p.runs[last]) > 0 { // "%%" is "%"
 				p.runs = append(p.runs, nil)
 				last++
 			}
 			wild = true
 			continue
-		case c == '_':
+		case '_':
 			p.runs[last] = append(p.runs[last], piece{any: true})
 			wild = true
 			continue
-		case c == escape:
+		case escape:
 			if i++; i == len(chars) {
 				return nil, fmt.Errorf("the pattern ends with the escape character \\; write \\\\ for itself")
 			}

@@ -565,11 +565,11 @@ func naiveStats(c *modelColumn, values []any, rows []int) quiver.ColumnStats {
 			s.NaN = true
 			continue
 		}
-		if order := 0; least != nil {
-			if order, _ = obviousCompare(v, least); order < 0 {
+		if least != nil {
+			if order, _ := obviousCompare(v, least); order < 0 {
 				least, s.Min = v, values[row]
 			}
-			if order, _ = obviousCompare(v, most); order > 0 {
+			if order, _ := obviousCompare(v, most); order > 0 {
 				most, s.Max = v, values[row]
 			}
 			continue

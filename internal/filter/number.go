@@ -68,9 +68,6 @@ func numberOf(f float64) number {
 	return number{unscaled: unscaled, scale: scale, float: f}
 }
 
-// intNumber gives an integer.
-func intNumber(n *big.Int) number { return number{unscaled: n, integer: true} }
-
 // cmp compares two numbers exactly.
 func (n number) cmp(m number) int {
 	a, b := n.unscaled, m.unscaled

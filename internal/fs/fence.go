@@ -89,6 +89,7 @@ func (f *Fence) open(op func() (vfs.File, error)) (vfs.File, error) {
 	return &fencedFile{File: file, fence: f}, nil
 }
 
+// Create makes a file. Before a marker of Pebble the directory is synced: see markerPrefix.
 func (f *Fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(f.PathBase(name), markerPrefix) {
 		f.do(func() error { return f.syncDir(f.PathDir(name)) })
@@ -109,34 +110,42 @@ func (f *Fence) syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// OpenReadWrite opens a file that is there, or makes it.
 func (f *Fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return f.open(func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
 }
 
+// OpenDir opens a directory, to sync it.
 func (f *Fence) OpenDir(name string) (vfs.File, error) {
 	return f.open(func() (vfs.File, error) { return f.FS.OpenDir(name) })
 }
 
+// ReuseForWrite gives an old file a new name, to be written anew.
 func (f *Fence) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	return f.open(func() (vfs.File, error) { return f.FS.ReuseForWrite(old, name, category) })
 }
 
+// Link gives a file a second name.
 func (f *Fence) Link(old, name string) error {
 	return f.doExisting(func() error { return f.FS.Link(old, name) })
 }
 
+// Remove removes a file or an empty directory.
 func (f *Fence) Remove(name string) error {
 	return f.doExisting(func() error { return f.FS.Remove(name) })
 }
 
+// RemoveAll removes a directory and what is in it.
 func (f *Fence) RemoveAll(name string) error {
 	return f.doExisting(func() error { return f.FS.RemoveAll(name) })
 }
 
+// Rename gives a file another name.
 func (f *Fence) Rename(old, name string) error {
 	return f.doExisting(func() error { return f.FS.Rename(old, name) })
 }
 
+// MkdirAll makes a directory and those above it.
 func (f *Fence) MkdirAll(dir string, perm os.FileMode) error {
 	f.do(func() error { return f.FS.MkdirAll(dir, perm) })
 	return nil

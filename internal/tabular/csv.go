@@ -66,7 +66,7 @@ func newCSVReader(head *again, o ReadOptions) (Reader, error) {
 	r.scan = newCSVScanner(head, o.Delimiter)
 	r.scan.single = len(names) == 1
 	if !o.NoHeader {
-		if _, err := r.scan.next(); err != nil && err != io.EOF {
+		if _, err := r.scan.next(); err != nil && !errors.Is(err, io.EOF) {
 			return nil, r.fault("", err)
 		}
 	}
@@ -96,10 +96,10 @@ func csvHeader(begin []byte, whole bool, o ReadOptions) ([]string, error) {
 	scan := newCSVScanner(bytes.NewReader(begin), o.Delimiter)
 	scan.cut = !whole
 	row, err := scan.next()
-	if err == io.EOF && o.NoHeader && o.Schema != nil {
+	if errors.Is(err, io.EOF) && o.NoHeader && o.Schema != nil {
 		return fieldNames(o.Schema), nil
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s has no line; the first one names the columns", o.Name)
 	}
 	if err != nil {
@@ -174,7 +174,7 @@ func inferCSV(begin []byte, whole bool, names []string, o ReadOptions) (*arrow.S
 	scan.cut = !whole
 	for first := !o.NoHeader; ; first = false {
 		row, err := scan.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -254,7 +254,7 @@ func (r *csvReader) Next() (arrow.RecordBatch, error) {
 		rows++
 		size += n
 	}
-	if rows == 0 || r.err != nil && r.err != io.EOF {
+	if rows == 0 || r.err != nil && !errors.Is(r.err, io.EOF) {
 		return nil, r.err
 	}
 	return r.builder.NewRecordBatch(), nil
@@ -263,7 +263,7 @@ func (r *csvReader) Next() (arrow.RecordBatch, error) {
 // row takes one row and gives the bytes of its text.
 func (r *csvReader) row() (size int, err error) {
 	row, err := r.scan.next()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return 0, err
 	}
 	if err != nil {

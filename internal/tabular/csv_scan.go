@@ -146,7 +146,7 @@ func (s *csvScanner) readLine() ([]byte, error) {
 	if errors.Is(err, bufio.ErrBufferFull) {
 		line, err = s.readLong(line)
 	}
-	if err != nil && (err != io.EOF || len(line) == 0 || s.cut) {
+	if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0 || s.cut) {
 		return nil, err
 	}
 	plain := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))

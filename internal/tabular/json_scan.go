@@ -56,8 +56,8 @@ func (s *jsonScanner) next() ([]byte, error) {
 		return nil, err
 	}
 	if !json.Valid(s.row) {
-		var any json.RawMessage
-		return nil, jsonFault{"it is no JSON: " + json.Unmarshal(s.row, &any).Error()}
+		var value json.RawMessage
+		return nil, jsonFault{"it is no JSON: " + json.Unmarshal(s.row, &value).Error()}
 	}
 	s.behind = true
 	return s.row, nil

@@ -49,7 +49,6 @@ type source struct {
 	once   sync.Once
 	err    error // why chunks was closed; read after that only
 	rest   []byte
-	behind func() // frees the decompressor
 }
 
 const chunkSize = 256 << 10

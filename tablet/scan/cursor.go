@@ -283,7 +283,7 @@ func (c *cursor) storedPiece(h record.Header, batch *record.Batch) (p piece, ok 
 		return piece{}, false, nil
 	}
 	if batch != nil {
-		converted := false
+		var converted bool
 		if p.batch, converted, err = c.reading.views.bring(batch); err != nil {
 			return piece{}, false, c.changed(err, p.from)
 		}
