@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/quiverlog/quiver"
 )
 
@@ -81,6 +83,16 @@ var (
 	parquetMagic   = []byte("PAR1")
 	continuation   = []byte{0xff, 0xff, 0xff, 0xff}
 )
+
+// namesColumn says whether the first line of text is the name of a column, and so the header of a CSV of that one.
+func namesColumn(begin []byte, schema *arrow.Schema) bool {
+	if schema == nil {
+		return false
+	}
+	line, _, _ := bytes.Cut(bytes.TrimPrefix(begin, utf8Mark), []byte("\n"))
+	name := strings.Trim(string(bytes.TrimSuffix(line, []byte("\r"))), `"`)
+	return schema.HasField(name)
+}
 
 // sniff tells the format of data by how it begins; "" if that does not tell. Text with a comma or tab in its first line
 // is CSV.

@@ -146,12 +146,15 @@ func newStreamReader(r io.Reader, o ReadOptions) (Reader, error) {
 			return nil, fmt.Errorf("read %s: %w", o.Name, err)
 		}
 		head.begin = begin
-		if o.Format = sniff(begin); o.Format == "" || o.Format == Parquet || o.Format == ArrowFile {
+		if o.Format = sniff(begin); o.Format == "" && namesColumn(begin, o.Schema) {
+			o.Format = CSV // of one column: no delimiter tells it
+		}
+		if o.Format == "" || o.Format == Parquet || o.Format == ArrowFile {
 			src.close()
 			if len(begin) == 0 {
 				return nil, fmt.Errorf("%s is empty", o.Name)
 			}
-			return nil, fmt.Errorf("the format of %s cannot be told from its name or its beginning; give --format", o.Name)
+			return nil, fmt.Errorf("the format of %s cannot be told from its name or its beginning; give --format, csv or another", o.Name)
 		}
 	}
 	reader, err := openStream(head, o.withDefaults())
