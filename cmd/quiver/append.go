@@ -182,7 +182,7 @@ func (a *appending) createTable(ctx context.Context) (flight.TableDescription, e
 			if err := a.openStandardInput(); err != nil {
 				return flight.TableDescription{}, err
 			}
-			body.Schema, err = schemaWord(a.input.Schema())
+			body.Schema, err = schemaWord(a.created(a.input.Schema()))
 		} else {
 			body.Schema, err = a.schemaOf(a.files[0])
 		}
@@ -235,7 +235,16 @@ func (a *appending) schemaOf(file string) (flight.SchemaWord, error) {
 		return flight.SchemaWord{}, err
 	}
 	defer func() { _ = reader.Close() }() // it was read only
-	return schemaWord(reader.Schema())
+	return schemaWord(a.created(reader.Schema()))
+}
+
+// created is a file's schema as that of a table that is made of it: without the column that tells what its rows do.
+func (a *appending) created(file *arrow.Schema) *arrow.Schema {
+	if !a.changes {
+		return file
+	}
+	schema, _ := withoutColumns(file, map[string]bool{quiver.ChangeTypeColumn: true})
+	return schema
 }
 
 // openFile opens a file, or standard input, which can be read once only.
