@@ -158,6 +158,30 @@ def test_a_table_from_its_making_to_its_end(shell):
     shell.refused(4, "db", "describe", "life")
 
 
+def test_primary_key(shell):
+    def lines(*args):
+        return [json.loads(line) for line in shell.out(*args).splitlines()]
+
+    data = b"id,city,note\n1,Oslo,\n2,Bergen,\n3,Oslo,moved\n"
+    _, told = shell.quiver("upsert", "customers", "--create", "--primary-key", "id", stdin=data)
+    assert "upserted 3 rows into default.customers" in told
+    shell.quiver("upsert", "customers", "--columns", "city", "-q", stdin=b"id,city\n3,Rome\n")
+    shell.quiver("delete", "customers", "-q", stdin=b"id\n2\n")
+    assert shell.out("count", "customers") == b"2\n"
+    assert lines("lookup", "customers", "3", "1") == [{"id": 3, "city": "Rome", "note": "moved"}, {"id": 1, "city": "Oslo", "note": None}]
+    changes = READERS["arrow"](shell.out("changelog", "customers", "-o", "arrow"))
+    assert changes.column("__change_type").to_pylist() == ["+I", "+I", "+I", "-U", "+U", "-D"]
+    for output in ("arrow", "ndjson", "csv", "parquet"):  # the changes of one table make another one
+        mirror = "mirror_" + output
+        shell.quiver("upsert", mirror, "--create", "--primary-key", "id", "--changes", "-q",
+                     stdin=shell.out("changelog", "customers", "-o", output))
+        assert sorted(r["id"] for r in lines("scan", mirror)) == [1, 3], output
+    assert "has no row with key 2" in shell.refused(4, "lookup", "customers", "2")
+    assert "--create needs --primary-key" in shell.refused(2, "upsert", "none", "--create", stdin=data)
+    shell.quiver("append", "no_key", "--create", "-q", stdin=data)
+    assert "use 'quiver append'" in shell.refused(1, "upsert", "no_key", stdin=data)
+
+
 def test_cursors(shell, people):
     assert "made by 'quiver cursor set'" in shell.refused(4, "scan", people, "--from", "cursor:job")
     shell.quiver("cursor", "set", "job", people, "--offsets", '{"0": 3}')
