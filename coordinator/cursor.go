@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,32 @@ import (
 
 // Vector is a place in each of some buckets of a table; unpartitioned tables have the one partition 0.
 type Vector map[quiver.PartitionID]map[int32]quiver.Offset
+
+// place is one bucket of a table.
+type place struct {
+	partition quiver.PartitionID
+	bucket    int32
+}
+
+// at gives the offset in one bucket, if the vector names it.
+func (v Vector) at(p place) (quiver.Offset, bool) {
+	offset, ok := v[p.partition][p.bucket]
+	return offset, ok
+}
+
+// inOrder goes through a vector by partition and bucket: a command that is refused for several reasons is told the same
+// one whenever it is applied.
+func (v Vector) inOrder() iter.Seq2[place, quiver.Offset] {
+	return func(yield func(place, quiver.Offset) bool) {
+		for _, partition := range slices.Sorted(maps.Keys(v)) {
+			for _, bucket := range slices.Sorted(maps.Keys(v[partition])) {
+				if !yield(place{partition, bucket}, v[partition][bucket]) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Cursor is a place in a table that a consumer keeps under a name: what it is to read next. It is immutable.
 type Cursor struct {
@@ -60,7 +87,8 @@ func (c CommitCursor) apply(s *State) (*change, error) {
 	if found {
 		old = s.cursors[i]
 	} else if n := len(s.cursorsOf(c.Table)); n >= maxCursors {
-		return nil, quiver.Errorf(quiver.QuotaExceeded, "a table has at most %d cursors", maxCursors).On("table " + t.Path())
+		return nil, quiver.Errorf(quiver.QuotaExceeded, "a table has at most %d cursors", maxCursors).
+			On("table " + t.Path()).Advise("take a cursor that is there: cursor.list names them")
 	}
 	if c.Expect != nil {
 		if err := c.check(t, old); err != nil {
@@ -72,36 +100,32 @@ func (c CommitCursor) apply(s *State) (*change, error) {
 
 // check compares where a cursor stands with what is expected.
 func (c CommitCursor) check(t *quiver.Table, at *Cursor) error {
-	for partition, buckets := range c.Expect {
-		for bucket, want := range buckets {
-			got, stands := at.Offsets[partition][bucket]
-			if stands && got != want {
-				return c.failed(t, partition, bucket, fmt.Sprintf("it stands at %d, not at %d", got, want))
-			}
-			if earliest := c.Earliest[partition][bucket]; !stands && want > earliest {
-				return c.failed(t, partition, bucket, fmt.Sprintf("it was never committed there, so it stands at %d, not at %d", earliest, want))
-			}
+	for place, want := range c.Expect.inOrder() {
+		got, stands := at.Offsets.at(place)
+		if stands && got != want {
+			return c.failed(t, place, fmt.Sprintf("it stands at %d, not at %d", got, want))
+		}
+		if earliest, _ := c.Earliest.at(place); !stands && want > earliest {
+			return c.failed(t, place, fmt.Sprintf("it was never committed there, so it stands at %d, not at %d", earliest, want))
 		}
 	}
-	for partition, buckets := range c.Offsets {
-		for bucket := range buckets {
-			_, expected := c.Expect[partition][bucket]
-			if got, stands := at.Offsets[partition][bucket]; stands && !expected {
-				return c.failed(t, partition, bucket, fmt.Sprintf("it stands at %d, where expect names nothing", got))
-			}
+	for place := range c.Offsets.inOrder() {
+		_, expected := c.Expect.at(place)
+		if got, stands := at.Offsets.at(place); stands && !expected {
+			return c.failed(t, place, fmt.Sprintf("it stands at %d, where expect names nothing", got))
 		}
 	}
 	return nil
 }
 
-func (c CommitCursor) failed(t *quiver.Table, partition quiver.PartitionID, bucket int32, what string) error {
+func (c CommitCursor) failed(t *quiver.Table, at place, what string) error {
 	subject := fmt.Sprintf("cursor %q of table %s", c.Name, t.Path())
 	for _, p := range t.Partitions {
-		if p.ID == partition {
+		if p.ID == at.partition {
 			subject += ", partition " + p.Name
 		}
 	}
-	return quiver.Errorf(quiver.ConditionFailed, "%s", what).On(fmt.Sprintf("%s, bucket %d", subject, bucket)).
+	return quiver.Errorf(quiver.ConditionFailed, "%s", what).On(fmt.Sprintf("%s, bucket %d", subject, at.bucket)).
 		Advise("somebody else moved it: read cursor.list, and go on from there")
 }
 
@@ -126,28 +150,24 @@ func (s *State) moveCursor(t *quiver.Table, old *Cursor, was, to Vector, now int
 	}
 	n := 0
 	for _, vector := range []Vector{was, to} {
-		for partition, buckets := range vector {
-			if !partitions[partition] {
+		for p, at := range vector.inOrder() {
+			if !partitions[p.partition] {
 				continue
 			}
-			in := moved.Offsets[partition]
-			if in == nil {
-				in = make(map[int32]quiver.Offset, len(buckets))
-				moved.Offsets[partition] = in
+			if p.bucket < 0 || p.bucket >= t.Buckets || at < 0 {
+				return nil, quiver.Errorf(quiver.BucketNotFound, "offset %d of bucket %d cannot be; the table has buckets 0 to %d", at, p.bucket, t.Buckets-1).
+					On(fmt.Sprintf("cursor %q of table %s", old.Name, t.Path())).Advise("log.offsets tells where each bucket begins and ends")
 			}
-			for bucket, at := range buckets {
-				if bucket < 0 || bucket >= t.Buckets || at < 0 {
-					return nil, quiver.Errorf(quiver.BucketNotFound, "offset %d of bucket %d cannot be; the table has buckets 0 to %d", at, bucket, t.Buckets-1).
-						On(fmt.Sprintf("cursor %q of table %s", old.Name, t.Path()))
-				}
-				in[bucket] = at
+			if moved.Offsets[p.partition] == nil {
+				moved.Offsets[p.partition] = map[int32]quiver.Offset{}
 			}
-			n += len(buckets)
+			moved.Offsets[p.partition][p.bucket] = at
+			n++
 		}
 	}
 	if n > maxCursorBuckets {
 		return nil, quiver.Errorf(quiver.QuotaExceeded, "a cursor names at most %d buckets", maxCursorBuckets).
-			On(fmt.Sprintf("cursor %q of table %s", old.Name, t.Path()))
+			On(fmt.Sprintf("cursor %q of table %s", old.Name, t.Path())).Advise("keep places of fewer buckets, or spread them over cursors")
 	}
 	ch := s.newChange()
 	ch.put(cursorKey(t.ID, moved.Name), cursorRecord{Offsets: moved.Offsets, Committed: moved.Committed})
