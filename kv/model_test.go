@@ -481,7 +481,7 @@ func (b *bucket) check() {
 	places := allPlaces(s)
 	snapshot := b.store.Snapshot()
 	defer snapshot.Close()
-	scan, err := b.tablet.Scan(context.Background(), snapshot, Bounds{}, places)
+	scan, err := b.tablet.Scan(context.Background(), nil, snapshot, Bounds{}, places)
 	if err != nil {
 		b.t.Fatal(err)
 	}

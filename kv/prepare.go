@@ -313,6 +313,9 @@ func (p *preparation) delete(s *state) error {
 	if p.rows.Partial && p.sent != nil && slices.Contains(p.sent, true) {
 		left := p.shape.merge.partialDelete(s.now, p.sent)
 		if left != nil {
+			if err := p.deletable(); err != nil {
+				return err
+			}
 			if left.sameValues(s.now) {
 				return nil
 			}
@@ -324,6 +327,17 @@ func (p *preparation) delete(s *state) error {
 	}
 	p.add(quiver.Delete, s, s.now)
 	s.set(nil, len(p.entries)-1)
+	return nil
+}
+
+// deletable refuses a partial delete of a column that has to have a value.
+func (p *preparation) deletable() error {
+	for i, sent := range p.sent {
+		if field := p.shape.codec.values[i].field; sent && (!field.Nullable || i == p.shape.merge.counter) {
+			return quiver.Errorf(quiver.SchemaMismatch, "column %q may not be null, and the delete of some columns names it", field.Name).
+				Advise(`leave it out of "columns", or delete the whole row`)
+		}
+	}
 	return nil
 }
 

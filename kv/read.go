@@ -38,9 +38,13 @@ type Lookup struct {
 	sources []int32 // where each was found
 }
 
-// NewLookup begins a lookup of the keys in the columns, which are those of the primary key, in its order.
-func (t *Tablet) NewLookup(columns []arrow.Array) (*Lookup, error) {
-	s := t.current()
+// NewLookup begins a lookup of the keys in the columns, which are those of the primary key, in its order. The rows come
+// as the schema given has them; see Tablet.Scan.
+func (t *Tablet) NewLookup(schema *quiver.Schema, columns []arrow.Array) (*Lookup, error) {
+	s, err := t.under(schema)
+	if err != nil {
+		return nil, err
+	}
 	if len(columns) != len(s.codec.keys) {
 		return nil, quiver.Errorf(quiver.Internal, "kv: %d columns for a key of %d", len(columns), len(s.codec.keys))
 	}
@@ -103,7 +107,7 @@ func (l *Lookup) Answer(places []int) (*Answer, error) {
 
 // Get answers which of the keys there are in this bucket, in their order.
 func (t *Tablet) Get(ctx context.Context, keys []arrow.Array, places []int) (*Answer, error) {
-	l, err := t.NewLookup(keys)
+	l, err := t.NewLookup(nil, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -213,9 +217,16 @@ type bucketScan struct {
 
 func (b *bucketScan) key() []byte { return b.it.Key()[rowPrefix:] }
 
-// Scan begins to read the rows of the tablet within the bounds, as a snapshot has them; without one as they are now.
-func (t *Tablet) Scan(ctx context.Context, snapshot *Snapshot, within Bounds, places []int) (*Scanner, error) {
-	s := &Scanner{shape: t.current(), places: places}
+// Scan begins to read the rows of the tablet within the bounds, as a snapshot has them; without one as they are now. The
+// places are about the schema given, nil for the current one. It may be older or newer than what the tablet has heard
+// of: by column id, columns that it does not have are left out, those dropped since are null, and a type that has
+// changed since is SCHEMA_CHANGED.
+func (t *Tablet) Scan(ctx context.Context, schema *quiver.Schema, snapshot *Snapshot, within Bounds, places []int) (*Scanner, error) {
+	shape, err := t.under(schema)
+	if err != nil {
+		return nil, err
+	}
+	s := &Scanner{shape: shape, places: places}
 	return s, s.Add(ctx, t, snapshot, within, 0)
 }
 

@@ -100,7 +100,20 @@ func (t *Tablet) current() *shape {
 	return t.shape
 }
 
-// read checks a stored row and brings it up to the current schema.
+// under gives the shape in which rows are read under a schema; nil: the current one.
+func (t *Tablet) under(schema *quiver.Schema) (*shape, error) {
+	s := t.current()
+	if schema == nil || schema.ID() == s.Schema.ID() {
+		return s, nil
+	}
+	codec, err := newCodec(schema, s.Key)
+	if err != nil {
+		return nil, err
+	}
+	return &shape{Config: Config{Schema: schema, Key: s.Key}, codec: codec, upgrades: map[quiver.SchemaID]*upgrade{}}, nil
+}
+
+// read checks a stored row and brings it to the schema of a shape.
 func (t *Tablet) read(s *shape, stored row) (row, error) {
 	if len(stored) < rowHeader {
 		return nil, errRow

@@ -10,10 +10,12 @@ import (
 )
 
 // upgrade brings rows of one schema up to another one of the same table, by column id: a column that was added has its
-// default or is null, one that was dropped is gone, one that was widened is widened.
+// default or is null, one that was dropped is gone, one that was widened is widened. It also goes the other way, for
+// readers that began under an older schema.
 type upgrade struct {
 	from, to *codec
 	steps    []upgradeStep // of each value column of to
+	back     bool          // to an older schema: what is not there was dropped
 }
 
 // upgradeStep makes the values of one column.
@@ -26,7 +28,7 @@ type upgradeStep struct {
 type convert func(raw []byte) ([]byte, error)
 
 func newUpgrade(from, to *codec) (*upgrade, error) {
-	u := &upgrade{from: from, to: to, steps: make([]upgradeStep, len(to.values))}
+	u := &upgrade{from: from, to: to, steps: make([]upgradeStep, len(to.values)), back: from.schema.ID() > to.schema.ID()}
 	for i := range to.values {
 		id := to.schema.Columns()[to.values[i].place].ID
 		u.steps[i].source = -1
@@ -52,7 +54,11 @@ func (u *upgrade) row(r row) (row, error) {
 	var failed error
 	up := u.to.compose(func(i int) value {
 		step := &u.steps[i]
-		if step.source < 0 {
+		switch {
+		case step.source >= 0:
+		case u.back:
+			return value{null: true}
+		default:
 			return u.to.absent[i]
 		}
 		v := u.from.get(r, step.source)
@@ -123,6 +129,8 @@ func newWiden(from, to arrow.DataType) (convert, error) {
 	_, width := kindOf(to)
 	a, b := from.ID(), to.ID()
 	switch {
+	case narrower(from, to):
+		return nil, typeChanged(from, to)
 	case a == arrow.TIMESTAMP && b == arrow.TIMESTAMP:
 		return newFiner(from.(*arrow.TimestampType).Unit, to.(*arrow.TimestampType).Unit), nil
 	case a == b: // a larger precision of a decimal, another name of a zone
@@ -142,7 +150,31 @@ func newWiden(from, to arrow.DataType) (convert, error) {
 	case isText(a) && isText(b), isBinary(a) && isBinary(b):
 		return nil, nil
 	}
-	return nil, quiver.Errorf(quiver.Internal, "kv: %s does not become %s", from, to)
+	return nil, typeChanged(from, to)
+}
+
+// typeChanged is the error of a reader that began before a column got another type.
+func typeChanged(from, to arrow.DataType) error {
+	return quiver.Errorf(quiver.SchemaChanged, "a column is %s by now, and is read as %s", quiver.FormatType(from), quiver.FormatType(to)).
+		Advise("read again")
+}
+
+// narrower says that a type of the same kind cannot hold all values: it is that of an older schema.
+func narrower(from, to arrow.DataType) bool {
+	switch to := to.(type) {
+	case *arrow.TimestampType:
+		f, ok := from.(*arrow.TimestampType)
+		return ok && to.Unit.Multiplier() > f.Unit.Multiplier()
+	case arrow.DecimalType:
+		f, ok := from.(arrow.DecimalType)
+		return ok && f.GetPrecision() > to.GetPrecision()
+	}
+	if arrow.IsInteger(from.ID()) && arrow.IsInteger(to.ID()) {
+		_, before := kindOf(from)
+		_, after := kindOf(to)
+		return before > after
+	}
+	return false
 }
 
 // newFiner plans how timestamps of one unit become those of a finer one; nil if the units are the same.

@@ -114,7 +114,7 @@ func (e *env) current(bucket int32) map[int64]int64 {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	scanner, err := l.Rows.Scan(context.Background(), nil, kv.Bounds{}, []int{0, 1})
+	scanner, err := l.Rows.Scan(context.Background(), nil, nil, kv.Bounds{}, []int{0, 1})
 	if err != nil {
 		e.t.Fatal(err)
 	}

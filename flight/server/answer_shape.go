@@ -82,7 +82,9 @@ func (s *answerShape) record(a *kv.Answer, names []bucketName) arrow.RecordBatch
 	}
 	for _, c := range s.columns {
 		if c.System == scan.UserColumn && c.ID != quiver.ChangeTypeID {
-			columns = append(columns, columnAt(a, s.table.Schema.Index(c.ID)))
+			arr := typed(columnAt(a, s.table.Schema.Index(c.ID)), s.plain.Field(len(columns)).Type)
+			made = append(made, arr)
+			columns = append(columns, arr)
 			continue
 		}
 		arr := systemColumn(c, a, names)
@@ -94,6 +96,15 @@ func (s *answerShape) record(a *kv.Answer, names []bucketName) arrow.RecordBatch
 		arr.Release()
 	}
 	return rec
+}
+
+// typed gives the same values under a type that differs in the metadata of nested fields only, which column ids are kept
+// in. Arrow takes that for another type in some places.
+func typed(arr arrow.Array, dt arrow.DataType) arrow.Array {
+	d := arr.Data()
+	data := array.NewData(dt, d.Len(), d.Buffers(), d.Children(), d.NullN(), d.Offset())
+	defer data.Release()
+	return array.MakeFromData(data)
 }
 
 // columnAt finds the column of a place in an answer.

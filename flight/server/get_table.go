@@ -204,7 +204,7 @@ func (r *tableRead) send(ctx context.Context, stream grpc.ServerStream, phase st
 	if err != nil {
 		return about(r.table.Path(), err)
 	}
-	scanner, err := r.views[0].Rows.Scan(ctx, r.snapshot, within, r.shape.places)
+	scanner, err := r.views[0].Rows.Scan(ctx, r.table.Schema, r.snapshot, within, r.shape.places)
 	if err != nil {
 		return err
 	}
@@ -278,8 +278,10 @@ func (r *tableRead) matching(ctx context.Context, a *kv.Answer) (rows []int32, a
 	var columns []arrow.Array
 	for _, id := range r.filter.Columns() {
 		place := r.table.Schema.Index(id)
-		fields = append(fields, r.table.Schema.Arrow().Field(place))
-		columns = append(columns, columnAt(a, place))
+		column, field := columnAt(a, place), r.table.Schema.Arrow().Field(place)
+		field.Type = column.DataType()
+		fields = append(fields, field)
+		columns = append(columns, column)
 	}
 	var made []arrow.Array
 	defer func() {

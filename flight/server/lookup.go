@@ -142,7 +142,7 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 			return nil, nil, err
 		}
 		if found == nil {
-			if found, err = k.Rows.NewLookup(columns); err != nil {
+			if found, err = k.Rows.NewLookup(l.table.Schema, columns); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -234,7 +234,7 @@ func (l *lookup) prefix(ctx context.Context, send func(*kv.Answer, []bucketName,
 	if err != nil {
 		return about(l.table.Path(), err)
 	}
-	scanner, err := views[0].Rows.Scan(ctx, nil, kv.PrefixBounds(key), l.shape.places)
+	scanner, err := views[0].Rows.Scan(ctx, l.table.Schema, nil, kv.PrefixBounds(key), l.shape.places)
 	if err != nil {
 		return err
 	}
