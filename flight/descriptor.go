@@ -1,6 +1,7 @@
 package flight
 
 import (
+	"fmt"
 	"strings"
 
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
@@ -129,8 +130,11 @@ func parseCommand(cmd []byte) (*Descriptor, error) {
 
 // commandKind finds the key that tells what a command asks for: "table", "put" or "lookup".
 func commandKind(root *jsonValue) (string, error) {
-	kind := ""
+	kind, meant := "", ""
 	err := root.eachMember(func(m *jsonValue) error {
+		if near := quiver.Nearest(m.key, []string{"table", "put", "lookup"}); near != "" && near != m.key {
+			meant = fmt.Sprintf("; did you mean %q by %q?", near, clip(m.key))
+		}
 		switch m.key {
 		case "table", "put", "lookup":
 			if kind != "" {
@@ -141,7 +145,7 @@ func commandKind(root *jsonValue) (string, error) {
 		return nil
 	})
 	if err == nil && kind == "" {
-		return "", root.fail("the command names no table").Advise(hintCommand)
+		return "", root.fail("the command names no table%s", meant).Advise(hintCommand)
 	}
 	return kind, err
 }

@@ -73,6 +73,7 @@ func TestCommandsRefused(t *testing.T) {
 	}{
 		{`{}`, quiver.BadCommand, `a scan has the key "table"`},
 		{`{"table":null}`, quiver.BadCommand, "names no table"},
+		{`{"tabel":"t"}`, quiver.BadCommand, `names no table; did you mean "table" by "tabel"?`},
 		{`{"table":""}`, quiver.BadName, "empty"},
 		{`{"table":"a.b.c"}`, quiver.BadName, "table"},
 		{`{"table":"../etc"}`, quiver.BadName, "name"},
