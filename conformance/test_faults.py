@@ -50,12 +50,13 @@ ONCE = {
 # the server refuses to start. None of these errors comes from the disk, so none fences it.
 NOT_APPENDED = {("LEADER_NOT_AVAILABLE", "not appended")}
 UNKNOWN = {("LEADER_NOT_AVAILABLE", "unknown")}
+PARTLY = NOT_APPENDED | UNKNOWN  # the batch that meets it may be one of several buckets, of which the others have their rows
 AWAY = {("LEADER_NOT_AVAILABLE", None), ("LEADER_NOT_AVAILABLE", "not appended")}
 ERRORS = {
     "arrowlog.checkpoint.after-write": AWAY,  # it is known to be written, or not: log.delete-before cannot tell
     "arrowlog.checkpoint.write": AWAY,
-    "arrowlog.commit.before-write": NOT_APPENDED,
-    "arrowlog.commit.before-prefix": NOT_APPENDED,
+    "arrowlog.commit.before-write": PARTLY,
+    "arrowlog.commit.before-prefix": PARTLY,
     "arrowlog.commit.before-sync": UNKNOWN,
     "arrowlog.commit.after-sync": UNKNOWN,
     "arrowlog.expire.before-files": set(),
@@ -73,13 +74,13 @@ ERRORS = {
     "arrowlog.remove.before-marks": set(),
     "arrowlog.remove.before-partition": set(),
     "arrowlog.retention.before-remove": set(),
-    "arrowlog.roll.before-dirs": NOT_APPENDED,
-    "arrowlog.roll.before-state": NOT_APPENDED,
-    "arrowlog.roll.before-segment": NOT_APPENDED,
-    "arrowlog.roll.before-segment-sync": NOT_APPENDED,
-    "arrowlog.roll.before-rename": NOT_APPENDED,
-    "arrowlog.roll.before-rename-sync": NOT_APPENDED,
-    "arrowlog.roll.after": NOT_APPENDED,
+    "arrowlog.roll.before-dirs": PARTLY,
+    "arrowlog.roll.before-state": PARTLY,
+    "arrowlog.roll.before-segment": PARTLY,
+    "arrowlog.roll.before-segment-sync": PARTLY,
+    "arrowlog.roll.before-rename": PARTLY,
+    "arrowlog.roll.before-rename-sync": PARTLY,
+    "arrowlog.roll.after": PARTLY,
     "arrowlog.roll.before-trim": set(),
     "flight.put.before-next-bucket": {("INTERNAL", "unknown")},
     "kv.advance.after-apply": AWAY,
