@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/node"
 )
 
@@ -67,8 +68,13 @@ func TestResumeOverKills(t *testing.T) {
 	args := append([]string{"append", "t"}, files...)
 	args = append(args, "--resume", filepath.Join(dir, "state"), "--batch-rows", "100")
 	kills := 0
+	points := []string{"quiver.append.before-state", "quiver.append.after-state"}
 	for done := false; !done; {
 		cmd := exec.CommandContext(t.Context(), "quiver", args...)
+		atPoint := fault.Enabled && kills < len(points)
+		if atPoint {
+			cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s=kill@1", fault.Variable, points[kills]))
+		}
 		var talk bytes.Buffer
 		cmd.Stderr = &talk
 		if err := cmd.Start(); err != nil {
@@ -82,11 +88,15 @@ func TestResumeOverKills(t *testing.T) {
 			select {
 			case err := <-ended:
 				waiting = false
-				if done = err == nil; !done && !killed {
+				if done = err == nil; atPoint {
+					if kills++; done {
+						t.Fatal("it was not killed at its fault point")
+					}
+				} else if !done && !killed {
 					t.Fatalf("%v: %s", err, talk.String())
 				}
 			default:
-				if !killed && stored(t, client) >= target {
+				if !atPoint && !killed && stored(t, client) >= target {
 					killed = cmd.Process.Kill() == nil
 					kills++
 				}
