@@ -116,7 +116,7 @@ func TestCallError(t *testing.T) {
 			t.Errorf("%v became %v, outcome %v, again: %v", c.err, err, quiver.OutcomeOf(err), isRetriable(err))
 		}
 	}
-	if err := callError(ended, status.Error(codes.Canceled, "context canceled")); err != why {
+	if err := callError(ended, status.Error(codes.Canceled, "context canceled")); !errors.Is(err, why) {
 		t.Error(err)
 	}
 	if err := callError(ended, ToStatus(quiver.Errorf(quiver.TableNotFound, "no such table"))); quiver.ReasonOf(err) != quiver.TableNotFound {

@@ -94,9 +94,6 @@ func (o *output) next(valid bool) {
 	}
 }
 
-// maxText is the most bytes that a column with 32-bit offsets may have in one array.
-const maxText = 1<<31 - 1
-
 // size is about the bytes that were added.
 func (o *output) size() int { return len(o.values) }
 

@@ -133,7 +133,7 @@ func randomRecord(t *testing.T, r *rand.Rand, s *quiver.Schema, key, rows int) a
 		if err != nil {
 			t.Fatal(err)
 		}
-		if columns[i], _, err = array.FromJSON(memory.DefaultAllocator, c.Field.Type, bytes.NewReader(js), array.WithUseNumber()); err != nil {
+		if columns[i], _, err = array.FromJSON(memory.DefaultAllocator, c.Field.Type, bytes.NewReader(js)); err != nil {
 			t.Fatalf("column %s, %s: %v", c.Field.Name, c.Field.Type, err)
 		}
 	}

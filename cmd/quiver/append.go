@@ -327,7 +327,7 @@ func (a *appending) appendFile(ctx context.Context, i int) error {
 func (a *appending) copyIn(ctx context.Context, reader tabular.Reader, appender *flight.Appender) error {
 	for {
 		batch, err := reader.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

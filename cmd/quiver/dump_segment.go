@@ -65,7 +65,7 @@ func (c *call) dumpRows(file *os.File) error {
 	}
 	for {
 		batch, err := reader.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return w.Close()
 		}
 		if err != nil {
@@ -104,7 +104,7 @@ func (c *call) dumpHeaders(file *os.File) error {
 	position := int64(len(first))
 	for {
 		message, err := nextMessage(in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return c.print(g)
 		}
 		var meta *record.Meta

@@ -119,7 +119,7 @@ func (l *lookingUp) readFile(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("--keys: %w", err)
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }() // it was read only
 		in, name = file, l.file
 	}
 	lines := bufio.NewScanner(in)

@@ -113,7 +113,7 @@ func (r *jsonReader) Next() (arrow.RecordBatch, error) {
 		rows++
 		size += len(row)
 	}
-	if rows == 0 || r.err != nil && r.err != io.EOF {
+	if rows == 0 || r.err != nil && !errors.Is(r.err, io.EOF) {
 		return nil, r.err
 	}
 	return r.builder.NewRecordBatch(), nil

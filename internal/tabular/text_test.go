@@ -3,6 +3,7 @@ package tabular
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -158,7 +159,7 @@ func TestLiveRowsAreGivenOut(t *testing.T) {
 	}
 	batch.Release()
 	_ = out.Close()
-	if _, err := reader.Next(); err != io.EOF {
+	if _, err := reader.Next(); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	_ = reader.Close()
