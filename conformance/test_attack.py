@@ -256,3 +256,83 @@ def test_flushes_that_nobody_reads(client, server, table):
         grown = memory(server) - before
         call.cancel()
     assert grown < 150, f"the server keeps {grown} MiB"
+
+
+def keyed(client, table, **more):
+    """A primary-key table with some columns."""
+    return action(client, "table.create", {"table": table, "primary_key": ["id"], "schema": [
+        {"name": "id", "type": "string", "nullable": False}, {"name": "a", "type": "string"},
+        {"name": "b", "type": "binary"}, {"name": "c", "type": "int32"}], **more})
+
+
+def upsert(client, rows, **words):
+    """Puts rows by a command and waits."""
+    writer, _ = client.do_put(command(**words), rows.schema)
+    writer.write_table(rows)
+    writer.close()
+
+
+def test_long_keys(client, table):
+    """A key has a limit, which the error names; nothing of the batch is stored."""
+    keyed(client, table, buckets=2)
+    rows = pa.table({"id": ["x", "x" * 65536], "a": ["1", "2"]})
+    upsert(client, rows, put=table)
+    for words in ({}, {"op": "delete"}):
+        with pytest.raises(pa.ArrowInvalid) as error:
+            upsert(client, pa.table({"id": ["y", "y" * 65537], "a": ["1", "2"]}), put=table, **words)
+        assert reason(error.value) == "SCHEMA_MISMATCH" and "65537 bytes, at most 65536" in str(error.value)
+    writer, reader = client.do_exchange(command(lookup=table, insert_missing=True))
+    with pytest.raises(pa.ArrowInvalid, match="SCHEMA_MISMATCH"):
+        writer.begin(pa.schema({"id": pa.string()}))
+        writer.write_table(pa.table({"id": ["y" * 65537]}))
+        reader.read_chunk()
+    assert sorted(read(client, table=table)["id"].to_pylist()) == ["x", "x" * 65536]
+
+
+def test_few_bytes_that_touch_many(client, server, table):
+    """Rows of 8 MiB that are asked for again and again, or changed again and again, by small batches."""
+    keyed(client, table)
+    upsert(client, pa.table({"id": ["x"], "b": [bytes(8 << 20)]}), put=table)
+    before = memory(server)
+    writer, reader = client.do_exchange(command(lookup=table, columns=["b"]))
+    keys = pa.table({"id": ["x"] * 8000})
+    writer.begin(keys.schema)
+    writer.write_table(keys)
+    assert sum(reader.read_chunk().data.num_rows for _ in range(20)) >= 20
+    reader.cancel()
+    with pytest.raises(pa.ArrowInvalid) as error:
+        upsert(client, pa.table({"id": ["x"] * 8000, "a": [str(i) for i in range(8000)]}), put=table, columns=["a"])
+    assert reason(error.value) == "BATCH_TOO_LARGE" and "rows at a time" in str(error.value)
+    assert memory(server) - before < 3 << 30
+    assert read(client, table=table)["a"].to_pylist() == [None]
+
+
+def test_lookups_that_nobody_reads(server, table):
+    """Clients that write keys and read nothing hold up no put, and the server ends all the same."""
+    with server.client() as client:
+        keyed(client, table)
+        upsert(client, pa.table({"id": ["x"], "b": [bytes(1 << 20)]}), put=table)
+    keys = pa.table({"id": ["x"] * (8 << 20)})
+    lost = [server.client() for _ in range(4)]
+    calls = [c.do_exchange(command(lookup=table, columns=["b"])) for c in lost]
+
+    def write(writer):
+        try:
+            writer.begin(keys.schema)
+            for _ in range(4):
+                writer.write_table(keys)
+        except pa.ArrowException:
+            pass  # cancelled below
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer, _ in calls]
+    for thread in threads:
+        thread.start()
+    with server.client() as client:
+        for i in range(10):
+            upsert(client, pa.table({"id": [f"k{i}"]}), put=table)
+        assert read(client, table=table).num_rows == 11
+    for _, reader in calls:
+        reader.cancel()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()

@@ -19,12 +19,13 @@ type engine struct {
 	cache  *pebble.Cache
 	fence  *fs.Fence // what failed first, of any kind, is noted here
 	logger *slog.Logger
+	change int // Options.ChangeBytes
 }
 
 var _ pebble.LoggerAndTracer = (*engine)(nil)
 
 func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, error) {
-	e := &engine{fence: fs.NewFence(fsys), logger: o.Logger, cache: pebble.NewCache(o.CacheBytes)}
+	e := &engine{fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, cache: pebble.NewCache(o.CacheBytes)}
 	db, err := pebble.Open(dir, e.options(lock, o))
 	if err == nil {
 		e.db = db

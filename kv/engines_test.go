@@ -263,3 +263,79 @@ func TestFailuresEndNoProcess(t *testing.T) {
 		t.Error("a store that failed closes without a word")
 	}
 }
+
+// TestLookupBounds asks for more than a lookup may find: fewer keys are asked for, and one is always answered.
+func TestLookupBounds(t *testing.T) {
+	tablet := small(t, Config{})
+	keys := []string{"a", "b", "c"}
+	c, err := tablet.Prepare(smallRows(keys, []int64{1, 2, 3}, nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tablet.Stage(c, 0)
+	if err := tablet.Advance(3, 1); err != nil {
+		t.Fatal(err)
+	}
+	find := func(most int, keys ...string) (int, error) {
+		l, err := tablet.NewLookup(tablet.current().Schema, smallRows(keys, make([]int64, len(keys)), nil).Columns[:1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.MaxBytes = most
+		err = l.Find(t.Context(), tablet, nil, 0)
+		return l.Size(), err
+	}
+	size, err := find(0, keys...)
+	if err != nil || size == 0 {
+		t.Fatalf("%d bytes, %v", size, err)
+	}
+	for _, asked := range [][]string{keys, {"a", "a", "a"}} {
+		if _, err := find(size, asked...); err != nil {
+			t.Errorf("%q within the bound: %v", asked, err)
+		}
+		if _, err := find(size-1, asked...); !errors.Is(err, ErrTooMuch) {
+			t.Errorf("%q above the bound: %v", asked, err)
+		}
+	}
+	if _, err := find(1, "b"); err != nil {
+		t.Errorf("a single key: %v", err)
+	}
+}
+
+// TestChangesAreBounded has few bytes touch many: the batch is refused before it takes the memory.
+func TestChangesAreBounded(t *testing.T) {
+	tablet := small(t, Config{})
+	c, err := tablet.Prepare(smallRows([]string{"a"}, []int64{0}, nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tablet.Stage(c, 0)
+	keys, values := make([]string, 1000), make([]int64, 1000)
+	for i := range keys {
+		keys[i], values[i] = "a", int64(i+1)
+	}
+	if _, err := tablet.Prepare(smallRows(keys, values, nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	tablet.store.engine.change = 10_000
+	_, err = tablet.Prepare(smallRows(keys, values, nil), nil)
+	if quiver.ReasonOf(err) != quiver.BatchTooLarge {
+		t.Fatalf("1000 changes of one row: %v", err)
+	}
+	if _, err := tablet.Prepare(smallRows(keys[:10], values[:10], nil), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNestedValuesCount looks that lists have a size: answers end by it.
+func TestNestedValuesCount(t *testing.T) {
+	b := array.NewListBuilder(memory.DefaultAllocator, arrow.PrimitiveTypes.Int64)
+	b.Append(true)
+	b.ValueBuilder().(*array.Int64Builder).AppendValues(make([]int64, 100), nil)
+	lists := b.NewArray()
+	o := newOutput(lists.DataType(), 1)
+	if err := o.add(newInput(lists).raw(0)); err != nil || o.size() < 800 {
+		t.Errorf("%d bytes, %v", o.size(), err)
+	}
+	o.finish().Release()
+}

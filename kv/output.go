@@ -25,6 +25,7 @@ type output struct {
 	ends32 []int32
 	ends64 []int64
 	nested array.Builder
+	bytes  int // of nested values
 }
 
 // newOutput makes the output of a stored type, with room for about so many rows.
@@ -70,6 +71,7 @@ func (o *output) add(raw []byte) error {
 		d := nestedDecoder{rest: raw}
 		d.value(o.nested, o.dt)
 		o.rows++
+		o.bytes += len(raw)
 		return d.end()
 	}
 	o.values = append(o.values, raw...)
@@ -95,7 +97,7 @@ func (o *output) next(valid bool) {
 }
 
 // size is about the bytes that were added.
-func (o *output) size() int { return len(o.values) }
+func (o *output) size() int { return len(o.values) + o.bytes }
 
 // finish gives the array. The output is done.
 func (o *output) finish() arrow.Array {

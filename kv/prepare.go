@@ -2,6 +2,7 @@ package kv
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ type Counter func() (int64, error)
 
 // Prepare decides what the rows do, one after the other, by what is applied and staged. Nothing is changed: the caller
 // stages the change, or leaves it. A batch that is refused is refused as a whole: CONDITION_FAILED, DELETE_DISABLED,
-// SCHEMA_MISMATCH.
+// SCHEMA_MISMATCH, and BATCH_TOO_LARGE if what it does is much more than what it says: few bytes may touch many rows.
 func (t *Tablet) Prepare(rows *Rows, next Counter) (*Change, error) {
 	s := t.current()
 	p := preparation{tablet: t, shape: s, rows: rows, next: next}
@@ -47,8 +48,14 @@ func (t *Tablet) Prepare(rows *Rows, next Counter) (*Change, error) {
 		return nil, err
 	}
 	for i := range rows.Len {
+		before := len(p.entries)
 		if err := p.decide(i); err != nil {
 			return nil, err
+		}
+		for _, e := range p.entries[before:] {
+			if err := p.grow(len(e.key) + len(e.row)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return p.change(), nil
@@ -67,6 +74,20 @@ type preparation struct {
 	states  []state  // of each different key, in their order
 	ofRow   []int32  // of each row: its state
 	entries []entry  // what stands in the changelog
+	size    int      // bytes of the rows found and of the changelog
+}
+
+// defaultChange is the most that the rows found for a batch and its changelog may have together, in bytes.
+const defaultChange = 1 << 30
+
+// grow counts bytes that the batch takes in memory, and refuses what is beyond the bound.
+func (p *preparation) grow(bytes int) error {
+	p.size += bytes
+	if most := p.tablet.store.engine.change; p.size > most {
+		return quiver.Errorf(quiver.BatchTooLarge, "the %d rows of the batch change rows so large that these and the changelog have more than %d bytes; nothing of it was applied in this bucket",
+			p.rows.Len, most).Advise("send fewer rows at a time: write_table(t, max_chunksize=100)")
+	}
+	return nil
 }
 
 // state is what becomes of one key.
@@ -165,6 +186,12 @@ func (p *preparation) applied(found []bool) error {
 		if s.before != nil {
 			if s.before, err = t.read(p.shape, s.before); err != nil {
 				break
+			}
+			if p.rows.Missing { // that it is there suffices
+				s.before = bytes.Clone(s.before[:rowHeader])
+			}
+			if refused := p.grow(len(s.before)); refused != nil {
+				return errors.Join(refused, it.Close())
 			}
 		}
 	}

@@ -32,6 +32,11 @@ func (a *Answer) Release() {
 
 // Lookup finds rows by their whole keys, in one bucket or several of one table. It is used by one goroutine.
 type Lookup struct {
+	// MaxBytes bounds the rows found, together: with more of them Find is ErrTooMuch, but a single key is always
+	// answered. A row that is asked for twice counts twice, as it does in the answer. 0: no bound.
+	MaxBytes int
+
+	size    int // of the rows found
 	shape   *shape
 	keys    [][]byte // without the prefix of a bucket
 	found   []row
@@ -78,6 +83,9 @@ func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int3
 		l.sources[i] = source
 		if n > 0 && bytes.Equal(l.keys[i], l.keys[which[n-1]]) {
 			l.found[i] = l.found[which[n-1]]
+			if !l.grow(i) {
+				return errors.Join(ErrTooMuch, it.Close())
+			}
 			continue
 		}
 		key = append(key[:len(t.rows)], l.keys[i]...)
@@ -87,9 +95,24 @@ func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int3
 		if err != nil {
 			break
 		}
+		if !l.grow(i) {
+			return errors.Join(ErrTooMuch, it.Close())
+		}
 	}
 	return t.store.readError(firstError(err, it.Error(), it.Close()))
 }
+
+// ErrTooMuch tells that the rows which a lookup found are above its limit: the caller asks for fewer keys at a time.
+var ErrTooMuch = errors.New("kv: the rows that were found are too large for one answer")
+
+// grow counts the row of a key, and says whether it is within the bound.
+func (l *Lookup) grow(i int32) bool {
+	l.size += len(l.found[i])
+	return l.MaxBytes == 0 || l.size <= l.MaxBytes || len(l.keys) == 1
+}
+
+// Size is that of the rows found, in bytes.
+func (l *Lookup) Size() int { return l.size }
 
 // Answer gives the rows that were found, in the order of their keys' places.
 func (l *Lookup) Answer(places []int) (*Answer, error) {

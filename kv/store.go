@@ -31,6 +31,7 @@ var (
 type Options struct {
 	CacheBytes    int64        // of blocks; 0: 64 MiB
 	MemtableBytes int64        // of one memtable, of which there may be four; 0: 32 MiB
+	ChangeBytes   int          // of the rows that one batch finds and of its changelog, at most; 0: 1 GiB
 	Logger        *slog.Logger // nil: none
 }
 
@@ -46,6 +47,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemtableBytes == 0 {
 		o.MemtableBytes = defaultMemtable
+	}
+	if o.ChangeBytes == 0 {
+		o.ChangeBytes = defaultChange
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -265,6 +265,7 @@ func (n *Node) Close() error {
 	var faults []error
 	if n.grpc != nil {
 		n.grpc.Stop()
+		n.service.Wait()
 	}
 	for _, listener := range []net.Listener{n.flight, n.http} {
 		if listener != nil {

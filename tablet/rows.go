@@ -107,8 +107,8 @@ func (t *Tablet) replay(ctx context.Context, log *arrowlog.Log, r *rows, epoch q
 	reader := log.Read(from, end, arrowlog.ReadSpec{})
 	defer reader.Close()
 	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if gone := t.closed(); gone != nil {
+			return gone
 		}
 		batch, err := reader.Next()
 		if errors.Is(err, io.EOF) {

@@ -233,7 +233,8 @@ func (t *Tablet) lead(ctx context.Context, epoch quiver.Epoch) (*leadership, err
 	// The replica leads before others can find the leadership: whoever finds it may put at once.
 	t.durable(l)
 	if meta.Keyed() {
-		if l.rows, err = t.openRows(ctx, log, meta, epoch); err != nil {
+		// All callers wait for this: it goes on if the one who began it goes away.
+		if l.rows, err = t.openRows(context.WithoutCancel(ctx), log, meta, epoch); err != nil {
 			return nil, err
 		}
 	}

@@ -19,7 +19,7 @@ func (s *Service) DoExchange(stream afl.FlightService_DoExchangeServer) error {
 	ctx, cancel := s.stopped(stream.Context())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- s.exchange(ctx, stream) }()
+	s.lookups.Go(func() { done <- s.exchange(ctx, stream) })
 	select {
 	case err := <-done:
 		return err
@@ -38,12 +38,12 @@ func (s *Service) exchange(ctx context.Context, stream afl.FlightService_DoExcha
 	var in codec.In
 	held := int64(0)
 	in.Admit = func(bytes int) error {
-		s.memory.Release(held)
+		s.keys.Release(held)
 		held = 0
 		if int64(bytes) > s.options.MaxMessage {
 			return &codec.TooLargeError{What: "data_body", Size: bytes, Limit: int(s.options.MaxMessage)}
 		}
-		if err := s.acquire(ctx, int64(bytes)); err != nil {
+		if err := s.keys.Acquire(ctx, int64(bytes)); err != nil {
 			return err
 		}
 		held = int64(bytes)
@@ -51,7 +51,7 @@ func (s *Service) exchange(ctx context.Context, stream afl.FlightService_DoExcha
 	}
 	defer func() {
 		in.Reset()
-		s.memory.Release(held)
+		s.keys.Release(held)
 	}()
 	if err := codec.Recv(stream, &in); err != nil && !errors.Is(err, io.EOF) {
 		return exchangeError(err)

@@ -19,6 +19,7 @@ import (
 // keysAtOnce is how many keys are looked up together, and about how large an answer may become by default.
 const (
 	keysAtOnce  = 8192
+	foundBytes  = 16 << 20 // of the rows that these find
 	answerBytes = 3 << 20
 )
 
@@ -31,6 +32,7 @@ type lookup struct {
 	keys    *quiver.Schema // of the batches that a client sends
 	least   map[quiver.BucketID]quiver.Offset
 	request int64 // the key batch at hand
+	found   int   // bytes of the rows that were found last
 }
 
 // newLookup resolves a lookup command.
@@ -99,28 +101,41 @@ func (l *lookup) answers(ctx context.Context, send func(*kv.Answer, []bucketName
 	if l.command.Prefix && len(columns) < len(l.table.PrimaryKey) {
 		return l.prefixes(ctx, send, columns)
 	}
-	rows := columns[0].Len()
-	for from := 0; from == 0 || from < rows; from += keysAtOnce {
-		until := min(from+keysAtOnce, rows)
-		part := make([]arrow.Array, len(columns))
-		for i := range columns {
-			part[i] = array.NewSlice(columns[i], int64(from), int64(until))
-			defer part[i].Release()
+	rows, atOnce := columns[0].Len(), keysAtOnce
+	for from, done := 0, false; !done; {
+		until := min(from+atOnce, rows)
+		a, names, err := l.some(ctx, columns, from, until)
+		if errors.Is(err, kv.ErrTooMuch) { // large rows: fewer at a time
+			atOnce = (until - from + 1) / 2
+			continue
 		}
-		a, names, err := l.find(ctx, part)
 		if err != nil {
 			return err
+		}
+		if l.found < foundBytes/4 {
+			atOnce = min(2*atOnce, keysAtOnce)
 		}
 		for i := range a.Index {
 			a.Index[i] += int64(from)
 		}
-		err = send(a, names, until == rows)
+		from, done = until, until == rows
+		err = send(a, names, done)
 		a.Release()
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// some finds those of the keys that stand in [from, until).
+func (l *lookup) some(ctx context.Context, columns []arrow.Array, from, until int) (*kv.Answer, []bucketName, error) {
+	part := make([]arrow.Array, len(columns))
+	for i := range columns {
+		part[i] = array.NewSlice(columns[i], int64(from), int64(until))
+		defer part[i].Release()
+	}
+	return l.find(ctx, part)
 }
 
 // find looks keys up in their buckets.
@@ -145,6 +160,7 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 			if found, err = k.Rows.NewLookup(l.table.Schema, columns); err != nil {
 				return nil, nil, err
 			}
+			found.MaxBytes = foundBytes
 		}
 		if err := k.Find(ctx, found, r.rows, int32(len(names))); err != nil {
 			return nil, nil, err
@@ -154,6 +170,7 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	if found == nil { // no key at all, or none whose partition there is
 		return l.nothing(), nil, nil
 	}
+	l.found = found.Size()
 	a, err := found.Answer(l.shape.places)
 	return a, names, err
 }

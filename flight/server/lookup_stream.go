@@ -140,6 +140,11 @@ func (l *lookup) batch(ctx context.Context, stream grpc.ServerStream, input *rec
 			columns = append(columns, rec.Column(at))
 		}
 	}
+	if l.command.InsertMissing {
+		if err := checkKeys(l.table, columns); err != nil {
+			return err
+		}
+	}
 	err = l.answers(ctx, func(a *kv.Answer, names []bucketName, last bool) error { return l.send(stream, a, names, last) }, columns)
 	l.request++
 	return err

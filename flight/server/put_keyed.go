@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/quiverlog/quiver"
@@ -90,7 +91,62 @@ func (r *receiver) checkKeyed(batch *record.Batch, order flight.BatchOrder) erro
 			return err
 		}
 	}
-	return r.checkChangeTypes(batch)
+	if err := r.checkChangeTypes(batch); err != nil {
+		return err
+	}
+	return r.checkKeysOf(batch)
+}
+
+// maxKey is the most bytes that the text and binary values of a primary key may have together.
+const maxKey = 64 << 10
+
+// checkKeysOf refuses a batch with keys that are too long.
+func (r *receiver) checkKeysOf(batch *record.Batch) error {
+	if !textInKey(r.table) {
+		return nil
+	}
+	rec, err := batch.Decode()
+	if err != nil {
+		return err
+	}
+	defer rec.Release()
+	columns := make([]arrow.Array, 0, len(r.table.PrimaryKey))
+	for _, id := range r.table.PrimaryKey {
+		columns = append(columns, rec.Column(r.schema.Index(id)))
+	}
+	return checkKeys(r.table, columns)
+}
+
+// textInKey says that keys have no length of their own.
+func textInKey(table *quiver.Table) bool {
+	return slices.ContainsFunc(table.PrimaryKey, func(id quiver.ColumnID) bool {
+		c, _ := table.Schema.Column(id)
+		return arrow.IsBaseBinary(c.Field.Type.ID())
+	})
+}
+
+// checkKeys refuses keys that are too long, given by the columns of the primary key.
+func checkKeys(table *quiver.Table, columns []arrow.Array) error {
+	var texts []interface{ ValueLen(int) int }
+	for _, c := range columns {
+		if text, ok := c.(interface{ ValueLen(int) int }); ok && arrow.IsBaseBinary(c.DataType().ID()) {
+			texts = append(texts, text)
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	for i := range columns[0].Len() {
+		size := 0
+		for _, text := range texts {
+			size += text.ValueLen(i)
+		}
+		if size > maxKey {
+			return quiver.Errorf(quiver.SchemaMismatch, "row %d: its primary key %q has %d bytes, at most %d are taken", i, table.ColumnNames(table.PrimaryKey), size, maxKey).
+				Advise("take a short key, such as a hash of the long one")
+		}
+	}
+	return nil
 }
 
 // checkWhole refuses upserts that would leave a column without a value which has to have one.

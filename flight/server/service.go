@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,8 @@ type Service struct {
 	tablets     *tablet.Server
 	options     Options
 	memory      *buf.Budget
+	lookups     sync.WaitGroup // exchanges that run, also those whose call has ended
+	keys        *buf.Budget    // of messages of lookups: a client that does not read its answers holds up no put
 	decoding    *decoding
 	limits      record.Limits
 	layouts     layouts
@@ -79,6 +82,7 @@ func New(c *coordinator.Coordinator, t *tablet.Server, o Options) *Service {
 		tablets:     t,
 		options:     o,
 		memory:      buf.NewBudget(o.PutMemory),
+		keys:        buf.NewBudget(o.PutMemory),
 		decoding:    newDecoding(),
 		limits:      record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage},
 	}
@@ -102,6 +106,7 @@ func (s *Service) NewGRPC() *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingTime, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true), // what they read is closed once the server has stopped
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.WaitForHandlers(true), // Stop is followed by closing what they read from
 		grpc.UnaryInterceptor(s.guardUnary),
 		grpc.StreamInterceptor(s.guardStream),
 	)
@@ -116,6 +121,10 @@ func (s *Service) Drain() { s.drain() }
 
 // Idle returns once no call runs, or when the context ends. It is of use after Drain, when none begins any more.
 func (s *Service) Idle(ctx context.Context) error { return s.calls.wait(ctx) }
+
+// Wait returns once no exchange reads rows any more. It follows the end of the gRPC server, and precedes that of the
+// tablets: a call may end before what it began notices.
+func (s *Service) Wait() { s.lookups.Wait() }
 
 // errDraining is what a call gets while the server goes down.
 func errDraining() error {
