@@ -371,7 +371,8 @@
 // `write_table(t, max_chunksize=65536)`; gRPC's own limit stands at twice that (its status cannot be replaced by a
 // handler). Memory for messages in flight has a budget; over it, streams wait. Outgoing batches at most about 3 MiB
 // unless `max_bytes` says more (arrow-go clients default to 4 MiB, ADBC to 16 MiB). Tickets, commands and action bodies
-// ≤ 1 MiB, columns ≤ 2,000, nesting ≤ 32. gRPC health and reflection work without a token. LZ4 and ZSTD bodies are
+// ≤ 1 MiB, columns ≤ 2,000, nesting ≤ 32, the text and binary values of
+// a primary key ≤ 64 KiB together. gRPC health and reflection work without a token. LZ4 and ZSTD bodies are
 // taken and stored as they come.
 //
 // # Types
