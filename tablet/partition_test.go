@@ -342,3 +342,24 @@ func BenchmarkReconcile(b *testing.B) {
 		})
 	}
 }
+
+// TestSourcesPassOverWhatIsGone reads a table as it was heard of before one of its partitions was dropped.
+func TestSourcesPassOverWhatIsGone(t *testing.T) {
+	e := newEnv(t, 2)
+	e.partitioned(3, 4)
+	e.start()
+	defer e.stop()
+	before, err := e.server.Table(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.dropPartition(3)
+	sources, err := e.server.Sources(before, nil, nil)
+	if err != nil || len(sources) != 2 || sources[0].ID().Partition != 4 {
+		t.Errorf("of all partitions %d buckets are read, %v", len(sources), err)
+	}
+	gone, _ := before.Partition("p=3")
+	if _, err := e.server.Sources(before, &gone, nil); quiver.ReasonOf(err) != quiver.PartitionNotFound {
+		t.Errorf("a partition that is gone and asked for by name: %v", err)
+	}
+}

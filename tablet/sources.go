@@ -6,8 +6,8 @@ import (
 )
 
 // Sources are buckets of a table as scan reads them, by partition and number: those of one partition, or of all (nil),
-// and of each the bucket with the number, or all (nil). The error is TABLE_NOT_FOUND, PARTITION_NOT_FOUND or
-// BUCKET_NOT_FOUND.
+// and of each the bucket with the number, or all (nil). A partition that was dropped since the caller heard of the table
+// is none of all. The error is TABLE_NOT_FOUND, PARTITION_NOT_FOUND or BUCKET_NOT_FOUND.
 func (s *Server) Sources(t *quiver.Table, partition *quiver.Partition, bucket *int32) ([]scan.Source, error) {
 	partitions := t.Partitions
 	switch {
@@ -24,6 +24,9 @@ func (s *Server) Sources(t *quiver.Table, partition *quiver.Partition, bucket *i
 	for _, p := range partitions {
 		for b := first; b < end; b++ {
 			tablet, err := s.Tablet(quiver.BucketID{Table: t.ID, Partition: p.ID, Bucket: b})
+			if partition == nil && quiver.ReasonOf(err) == quiver.PartitionNotFound {
+				break
+			}
 			if err != nil {
 				return nil, err
 			}

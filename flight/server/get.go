@@ -72,6 +72,18 @@ type reading struct {
 
 // plan resolves a scan command: table, partition, buckets, columns, filter, positions.
 func (s *Service) plan(ctx context.Context, c *flight.ScanCommand) (*reading, error) {
+	for attempt := 1; ; attempt++ {
+		r, err := s.planOnce(ctx, c)
+		if c.Partition != nil || attempt == planAttempts || quiver.ReasonOf(err) != quiver.PartitionNotFound {
+			return r, err
+		}
+	}
+}
+
+// planAttempts is how often a read of all partitions is planned while some of them are dropped under its hands.
+const planAttempts = 5
+
+func (s *Service) planOnce(ctx context.Context, c *flight.ScanCommand) (*reading, error) {
 	table, err := s.table(c.Table, c.TableID)
 	if err != nil {
 		return nil, err

@@ -107,6 +107,9 @@ func (s *Service) tabletsOf(table *quiver.Table, partition *quiver.Partition, bu
 				continue
 			}
 			t, err := s.tablets.Tablet(quiver.BucketID{Table: table.ID, Partition: p.ID, Bucket: b})
+			if partition == nil && quiver.ReasonOf(err) == quiver.PartitionNotFound {
+				break // dropped since the table was heard of: it is none of all
+			}
 			if err != nil {
 				return nil, err
 			}
