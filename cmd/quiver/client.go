@@ -183,7 +183,7 @@ func (c *call) confirm(question string) error {
 	}
 	fmt.Fprintf(c.cmd.ErrOrStderr(), "%s [y/N] ", question)
 	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {

@@ -141,7 +141,7 @@ func nextMessage(in *bufio.Reader) ([]byte, error) {
 		}
 		return nil, errors.New("no message of a segment starts here")
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	message := make([]byte, n)

@@ -163,7 +163,7 @@ func (l *lookingUp) parse(text string) (json.RawMessage, error) {
 	if len(columns) > 1 {
 		r := csv.NewReader(strings.NewReader(text))
 		var err error
-		if fields, err = r.Read(); err != nil && err != io.EOF {
+		if fields, err = r.Read(); err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf(`%q is no key; write 17,eu or '[17, "eu"]'`, text)
 		}
 	}

@@ -92,7 +92,7 @@ func (s *resumeState) begin(o *flight.AppendOptions) {
 func (s *resumeState) skip(reader tabular.Reader, file string) error {
 	for left := s.Rows; left > 0; {
 		batch, err := reader.Next()
-		if err == io.EOF || err == nil && batch.NumRows() > left {
+		if errors.Is(err, io.EOF) || err == nil && batch.NumRows() > left {
 			return fmt.Errorf("--resume: %s is not the file that was appended before: %d of its rows are stored already", file, s.Rows)
 		}
 		if err != nil {

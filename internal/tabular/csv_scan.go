@@ -124,7 +124,7 @@ func (s *csvScanner) quoted(rest []byte) (field, after []byte, err error) {
 			if size += len(rest) + 1; size > MaxRow {
 				return nil, nil, csvFault{fmt.Sprintf("the row has more than %d bytes; is a closing quote missing?", MaxRow)}
 			}
-			if rest, err = s.readLine(); err == io.EOF && !s.cut {
+			if rest, err = s.readLine(); errors.Is(err, io.EOF) && !s.cut {
 				return nil, nil, csvFault{"a quote is not closed before the end of the file"}
 			} else if err != nil {
 				return nil, nil, err

@@ -1,6 +1,7 @@
 package tabular
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -46,7 +47,7 @@ func (r *arrowReader) Next() (batch arrow.RecordBatch, err error) {
 	defer guard(r.options, &err)
 	return r.pieces.next(func() (arrow.RecordBatch, error) {
 		batch, err := r.reader.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil, err
 		}
 		if err != nil {

@@ -68,7 +68,7 @@ func inferJSON(begin []byte, whole bool, o ReadOptions) (*arrow.Schema, error) {
 	shape, fields := newJSONShape(), 0
 	for {
 		row, err := scan.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -124,7 +124,7 @@ func (r *jsonReader) fault(err error) error {
 	switch {
 	case errors.As(err, &bad):
 		return rowError(r.options, r.scan.line, "", "%v", err)
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return err
 	}
 	return fmt.Errorf("read %s: %w", r.options.Name, err)

@@ -104,7 +104,7 @@ func (s *jsonScanner) between() error {
 		}
 	}
 	switch {
-	case err == io.EOF && s.array && !s.ended && !s.cut:
+	case errors.Is(err, io.EOF) && s.array && !s.ended && !s.cut:
 		s.line = s.lines
 		return jsonFault{"the file ends within its array"}
 	case err != nil:
@@ -123,7 +123,7 @@ func (s *jsonScanner) collect() error {
 	for {
 		chunk, err := s.r.Peek(max(1, s.r.Buffered()))
 		if len(chunk) == 0 {
-			if err == io.EOF && !s.cut {
+			if errors.Is(err, io.EOF) && !s.cut {
 				return jsonFault{"the file ends within this row"}
 			}
 			return err

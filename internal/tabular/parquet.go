@@ -2,6 +2,7 @@ package tabular
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -69,7 +70,7 @@ func (r *parquetReader) Next() (batch arrow.RecordBatch, err error) {
 	defer guard(r.options, &err)
 	return r.pieces.next(func() (arrow.RecordBatch, error) {
 		batch, err := r.rows.Read()
-		if err == io.EOF || err == nil && batch == nil {
+		if errors.Is(err, io.EOF) || err == nil && batch == nil {
 			return nil, io.EOF
 		}
 		if err != nil {

@@ -116,7 +116,7 @@ func NewReader(r io.Reader, o ReadOptions) (Reader, error) { return newReader(r,
 func newReader(r io.Reader, o ReadOptions) (Reader, error) {
 	buffered := bufio.NewReaderSize(r, chunkSize)
 	begin, err := buffered.Peek(len(arrowFileMagic))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read %s: %w", o.Name, err)
 	}
 	switch format := sniff(begin); {

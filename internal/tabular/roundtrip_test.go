@@ -3,6 +3,7 @@ package tabular
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -36,7 +37,7 @@ func readAll(r Reader) (*arrow.Schema, arrow.Table, error) {
 	}()
 	for {
 		b, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return r.Schema(), array.NewTableFromRecords(r.Schema(), batches), nil
 		}
 		if err != nil {

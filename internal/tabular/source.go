@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -100,7 +101,7 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 func (s *source) fault() error {
-	if s.err == nil || s.err == io.EOF {
+	if s.err == nil || errors.Is(s.err, io.EOF) {
 		return io.EOF
 	}
 	return fmt.Errorf("the data cannot be read: %w", s.err)
@@ -135,7 +136,7 @@ func (s *source) prefix(n int, live bool) (begin []byte, whole bool, err error) 
 		}
 		got, err := s.Read(buf[:min(len(buf), n-len(begin))])
 		begin = append(begin, buf[:got]...)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return begin, true, nil
 		}
 		if err != nil {
