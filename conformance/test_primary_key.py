@@ -971,3 +971,36 @@ def test_counter_of_conditional_puts(new_server):
         assert fold(read(client, "t", read="log"))[1]["v"] == total
     assert acked[0] <= total <= acked[0] + unknown[0], (acked, total, unknown)
     assert acked[0] >= 120
+
+
+def test_filters_of_a_changelog(client, table):
+    """A filter sees each row of the changelog, and what it does."""
+    keyed(client, table, buckets=2)
+    put(client, table, rows((1, 1, "a"), (2, 2, "b"), (3, 3, "c")))
+    put(client, table, rows((1, 5, "a")))
+    delete(client, table, 2)
+    everything = collections.Counter(log(client, table))
+    for condition, wanted in (("__change_type = '-D'", {"-D"}), ("__change_type in ('+I', '+U')", {"+I", "+U"}),
+                              ("__change_type <> '+I'", {"-U", "+U", "-D"})):
+        assert collections.Counter(log(client, table, filter=condition)) == {r: n for r, n in everything.items() if r[0] in wanted}
+    assert log(client, table, filter="__change_type = '+U' and v > 4", columns=["v", "__change_type"]) == [("+U", 5)]
+    assert read(client, table, read="log", filter="__change_type = '-D'", columns=["k"]).to_pylist() == [{"k": 2}]
+    with refused("BAD_FILTER"):
+        read(client, table, filter="__change_type = '+I'")
+
+
+def test_plans(client, table):
+    """Current rows are planned as one endpoint, the changelog as one for each bucket."""
+    keyed(client, table, buckets=3)
+    put(client, table, rows(*[(k, k, "x") for k in range(50)]))
+    delete(client, table, 7)
+    info = client.get_flight_info(path(table))
+    assert info.total_records == 49 and len(info.endpoints) == 1
+    assert info.schema.names == ["k", "v", "s"] == client.get_schema(path(table)).schema.names
+    assert client.do_get(info.endpoints[0].ticket).read_all().num_rows == 49
+    info = client.get_flight_info(command(table=table, read="log"))
+    assert info.total_records == 51 and len(info.endpoints) == 3
+    assert info.schema.names == ["k", "v", "s", "__change_type"] == client.get_schema(command(table=table, read="log")).schema.names
+    assert sum(client.do_get(e.ticket).read_all().num_rows for e in info.endpoints) == 51
+    assert client.get_flight_info(command(table=table, filter="v > 3")).total_records == -1
+    assert table in [i.descriptor.path[1].decode() for i in client.list_flights()]

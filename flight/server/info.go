@@ -16,11 +16,66 @@ const pollTime = 30 * time.Second
 
 // GetFlightInfo plans a read: one endpoint for each bucket, whose ticket carries the offsets planned.
 func (s *Service) GetFlightInfo(ctx context.Context, d *afl.FlightDescriptor) (*afl.FlightInfo, error) {
-	read, err := s.planDescriptor(ctx, d)
+	parsed, err := flight.ParseDescriptor(d)
+	if err != nil {
+		return nil, err
+	}
+	command, err := parsed.AsScan()
+	if err != nil {
+		return nil, err
+	}
+	return s.planInfo(ctx, d, command)
+}
+
+// planInfo plans a read of a log, or of current rows.
+func (s *Service) planInfo(ctx context.Context, d *afl.FlightDescriptor, c *flight.ScanCommand) (*afl.FlightInfo, error) {
+	whole, err := s.readsTable(c)
+	switch {
+	case err != nil:
+		return nil, err
+	case whole != nil:
+		return s.tableInfo(ctx, d, whole, c)
+	}
+	read, err := s.plan(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	return s.info(ctx, d, read)
+}
+
+// tableInfo plans a read of current rows: one endpoint, since all are to be of one moment. They are counted exactly where
+// nothing picks some of them.
+func (s *Service) tableInfo(ctx context.Context, d *afl.FlightDescriptor, table *quiver.Table, c *flight.ScanCommand) (*afl.FlightInfo, error) {
+	r := &tableRead{service: s, command: c, table: table}
+	if err := r.choose(); err != nil {
+		return nil, about(table.Path(), err)
+	}
+	info := &afl.FlightInfo{
+		Schema: quiver.FormatSchemaMessage(r.shape.schema), FlightDescriptor: d, TotalRecords: -1, TotalBytes: -1,
+		Ordered: c.Order == flight.OrderKey,
+	}
+	if c.Filter == nil && c.Limit == nil && c.KeyRange == nil && c.Mode(table) == flight.ReadTable {
+		if err := r.open(ctx); err != nil {
+			return nil, err
+		}
+		info.TotalRecords = 0
+		for _, view := range r.views {
+			info.TotalRecords += view.Mark.Rows
+		}
+		if err := r.close(); err != nil {
+			return nil, err
+		}
+	}
+	plan := flight.PlanInfo{TableID: table.ID, SchemaID: table.Schema.ID(), Ranges: []flight.Range{}, Tier: flight.TierLocal}
+	info.AppMetadata = plan.Encode()
+	ticket := *c
+	ticket.TableID, ticket.Locations = &table.ID, ""
+	endpoint := &afl.FlightEndpoint{Ticket: &afl.Ticket{Ticket: ticket.Encode()}, AppMetadata: plan.Encode()}
+	if c.Locations == flight.LocationsLeaders && s.options.Location != "" {
+		endpoint.Location = []*afl.Location{{Uri: s.options.Location}, {Uri: afl.LocationReuseConnection}}
+	}
+	info.Endpoint = []*afl.FlightEndpoint{endpoint}
+	return info, nil
 }
 
 // GetSchema tells what a read would give, without planning it.
@@ -36,6 +91,21 @@ func (s *Service) GetSchema(ctx context.Context, d *afl.FlightDescriptor) (*afl.
 	table, err := s.table(command.Table, command.TableID)
 	if err != nil {
 		return nil, err
+	}
+	if err := command.CheckTable(table); err != nil {
+		return nil, err
+	}
+	if table.Keyed() && command.Mode(table) != flight.ReadLog {
+		r := &tableRead{service: s, command: command, table: table}
+		if err := r.choose(); err != nil {
+			return nil, about(table.Path(), err)
+		}
+		return &afl.SchemaResult{Schema: quiver.FormatSchemaMessage(r.shape.schema)}, nil
+	}
+	if table.Keyed() {
+		changelog := *table
+		changelog.Schema = table.LogSchema()
+		table = &changelog
 	}
 	read := &reading{table: table, command: command}
 	if err := read.choose(); err != nil {
@@ -55,14 +125,10 @@ func (s *Service) ListFlights(c *afl.Criteria, stream afl.FlightService_ListFlig
 			continue
 		}
 		descriptor := tableDescriptor(table)
-		read, err := s.planDescriptor(stream.Context(), descriptor)
+		info, err := s.planInfo(stream.Context(), descriptor, &flight.ScanCommand{Table: flight.TableName{Database: table.Database, Table: table.Name}})
 		if quiver.ReasonOf(err) == quiver.TableNotFound {
 			continue // dropped while we listed
 		}
-		if err != nil {
-			return err
-		}
-		info, err := s.info(stream.Context(), descriptor, read)
 		if err != nil {
 			return err
 		}
@@ -87,6 +153,9 @@ func (s *Service) PollFlightInfo(ctx context.Context, d *afl.FlightDescriptor) (
 	again := command.From.Kind == flight.AtOffsets // what the answer before told to ask
 	planned := *command
 	planned.Follow = false
+	if planned.Read == "" {
+		planned.Read = flight.ReadLog // what is new of a primary-key table stands in its changelog
+	}
 	if again {
 		if err := s.awaitNews(ctx, &planned); err != nil {
 			return nil, err
@@ -115,19 +184,6 @@ func (s *Service) awaitNews(ctx context.Context, command *flight.ScanCommand) er
 	}
 	_, err = scan.Wait(ctx, read.spec, pollTime, s.scanOptions())
 	return err
-}
-
-// planDescriptor plans what a descriptor asks for.
-func (s *Service) planDescriptor(ctx context.Context, d *afl.FlightDescriptor) (*reading, error) {
-	parsed, err := flight.ParseDescriptor(d)
-	if err != nil {
-		return nil, err
-	}
-	command, err := parsed.AsScan()
-	if err != nil {
-		return nil, err
-	}
-	return s.plan(ctx, command)
 }
 
 // info describes a planned read. Counts are exact where they can be known: without filter, limit and follow.

@@ -68,7 +68,7 @@ func newReading(spec *Spec, shape *shape, m *Metrics) (*reading, error) {
 	table := spec.Table.Schema
 	r := &reading{views: views{table: table, columns: shape.read}}
 	if spec.Filter != nil {
-		r.views.columns = inOrder(table, slices.Concat(shape.read, spec.Filter.Columns()))
+		r.views.columns = inOrder(table, slices.Concat(shape.read, spec.Filter.Columns(), changeTypeOf(spec.Table.Schema, spec.Filter)))
 		var err error
 		if r.sieve, err = newSieve(spec.Table, spec.Filter, r.views.columns, shape.read, m); err != nil {
 			return nil, err

@@ -23,9 +23,9 @@ type sieve struct {
 	metrics *Metrics
 
 	read    []quiver.ColumnID
-	places  []int // of the filter's columns among those that are read
-	systems []System
-	layout  *record.Layout // of the filter's columns
+	places  []int          // of the filter's columns among those that are read
+	systems []System       // UserColumn stands for the change type, which is stored
+	layout  *record.Layout // of the filter's columns, and of the change type behind them
 	schema  *arrow.Schema  // of what the filter is given
 	picked  []int          // of the output's columns among those that are read; nil: all are
 	output  *record.Layout // of these
@@ -41,11 +41,21 @@ func newSieve(table *quiver.Table, f Filter, read, output []quiver.ColumnID, m *
 		fields = append(fields, userField(table.Schema, id))
 		s.places = append(s.places, slices.Index(read, id))
 	}
+	stored := fields
+	for _, id := range changeTypeOf(table.Schema, f) {
+		stored = append(slices.Clip(fields), userField(table.Schema, id))
+		s.places = append(s.places, slices.Index(read, id))
+	}
 	var err error
-	if s.layout, err = record.InputLayout(arrow.NewSchema(fields, nil), nil); err != nil {
+	if s.layout, err = record.InputLayout(arrow.NewSchema(stored, nil), nil); err != nil {
 		return nil, err
 	}
 	for _, name := range f.System() {
+		if name == quiver.ChangeTypeColumn && len(stored) > len(f.Columns()) {
+			s.systems = append(s.systems, UserColumn)
+			fields = append(fields, stored[len(stored)-1])
+			continue
+		}
 		system, ok := ParseSystem(name)
 		if !ok {
 			return nil, quiver.Errorf(quiver.BadFilter, "%s is not known of a row of a log table", name)
@@ -69,6 +79,14 @@ func newSieve(table *quiver.Table, f Filter, read, output []quiver.ColumnID, m *
 	}
 	s.output, err = record.InputLayout(arrow.NewSchema(fields, nil), nil)
 	return s, err
+}
+
+// changeTypeOf is the id of the change type where a filter asks for it and the rows, a changelog's, have it; else none.
+func changeTypeOf(schema *quiver.Schema, f Filter) []quiver.ColumnID {
+	if slices.Contains(f.System(), quiver.ChangeTypeColumn) && schema.Index(quiver.ChangeTypeID) >= 0 {
+		return []quiver.ColumnID{quiver.ChangeTypeID}
+	}
+	return nil
 }
 
 // userField is a column as users see it.
@@ -116,8 +134,12 @@ func (s *sieve) rows(ctx context.Context, p *piece, src Source) ([]int32, error)
 		return nil, err
 	}
 	defer user.Release()
-	columns := slices.Clip(user.Columns())
+	columns := slices.Clip(user.Columns()[:len(s.filter.Columns())])
 	for _, system := range s.systems {
+		if system == UserColumn {
+			columns = append(columns, user.Column(int(user.NumCols())-1))
+			continue
+		}
 		made := s.systemArray(system, p, src)
 		defer made.Release()
 		columns = append(columns, made)
