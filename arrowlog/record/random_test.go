@@ -20,6 +20,9 @@ import (
 // seeded runs the body with sources of randomness whose seeds it prints when they fail; QUIVER_SEED runs one again.
 func seeded(t *testing.T, runs int, body func(t *testing.T, r *rand.Rand)) {
 	t.Helper()
+	if testing.Short() { // under the race detector, which this package gives little to find
+		runs = max(1, runs/5)
+	}
 	first := rand.Uint64()
 	if text := os.Getenv("QUIVER_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
