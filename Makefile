@@ -64,6 +64,7 @@ fuzz-long: ## every fuzz target for FUZZTIME (default 10m) each
 
 torture: build build-fault $(VENV)/ready ## kill -9 loop with real producers and followers for DURATION seconds (default 600)
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_kill.py
+	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(GO) test -count 1 -tags fault -run Client ./node
 
 golden: ## rewrite recorded answers; read the diff before you commit it
 	$(GO) test -tags fault . ./coordinator ./tablet/replica ./arrowlog/record -update
