@@ -27,7 +27,6 @@ func newProxy(t testing.TB, to string) *proxy {
 	if os.Getenv("QUIVER_TORTURE_SECONDS") == "" {
 		t.Skip("cut connections are torture: a put may wait for ever for the end of its stream, about once in ten runs; make torture runs them")
 	}
-	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
