@@ -161,9 +161,9 @@ func (d *Disk) Log(id quiver.BucketID, c LogConfig) (*Log, error) {
 		return s.log, s.log.Configure(c)
 	}
 	m := d.mark(id)
-	if s.log != nil { // what it knew is newer than the checkpoint
+	if s.log != nil { // what it knew is newer than the checkpoint; but a start that was not written may be taken back
 		old, _ := s.log.marks()
-		m = mark{max(m.start, old.start), max(m.high, old.high), max(m.recovery, old.recovery)}
+		m.high, m.recovery = max(m.high, old.high), max(m.recovery, old.recovery)
 	}
 	began := d.options.Now()
 	l, err := openLog(d, id, c, m)
@@ -392,14 +392,20 @@ func (d *Disk) checkpoint() error {
 	if len(dirty) == 0 {
 		return nil
 	}
+	written := make(map[quiver.BucketID]mark, len(dirty))
 	for _, l := range dirty {
 		l.dirty.Store(false) // before the marks are read: a later change makes it dirty again
 		if m, ok := l.marks(); ok {
+			written[l.id] = d.marks.byID[l.id]
 			d.marks.set(l.id, m)
 		}
 	}
 	err := d.writeMarks()
 	if err != nil {
+		// Opening a log removes what lies before its start, which therefore must never be ahead of the file.
+		for id, m := range written {
+			d.marks.set(id, m)
+		}
 		for _, l := range dirty {
 			d.markDirty(l)
 		}

@@ -320,10 +320,15 @@ func (tr *trace) expire() error {
 			return err
 		}
 		tr.log = l
+		promised := tr.model.start
 		if e.Err == nil {
 			tr.model.start = tr.log.Start()
 		}
-		return errors.Join(e.Err, tr.recovered())
+		err = tr.recovered()
+		if e.Err != nil {
+			tr.model.start = promised // the new one may be in memory alone
+		}
+		return errors.Join(e.Err, err)
 	}
 	if e.Err != nil {
 		return e.Err
