@@ -114,6 +114,11 @@ func (c *Client) outgoing(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+c.options.Token)
 }
 
+// settleAttempt keeps gRPC from beginning a stream anew by itself when its connection breaks before the server took
+// it. SendMsg then says io.EOF of the broken attempt, as if the call had ended, while RecvMsg waits on its replacement
+// for messages that nobody sends any more (grpc-go 1.85). Who asks for the context gets that of the attempt that stays.
+func settleAttempt(stream grpc.ClientStream) { _ = stream.Context() }
+
 // Do runs an action and gives its results, each decoded into an R. The body is any of this package's, or a map; nil
 // stands for {}. The typed methods of Client are made with it, and it serves what has none yet:
 //

@@ -101,6 +101,7 @@ func (a *Appender) stream(ctx context.Context) error {
 	if p.stream, err = a.client.stub.DoPut(a.client.outgoing(p.ctx)); err != nil {
 		return notDone(callError(p.ctx, err)) // no byte of a batch has left
 	}
+	settleAttempt(p.stream)
 	go p.receive()
 	err = p.open(first)
 	if err == nil {

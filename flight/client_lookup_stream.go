@@ -105,6 +105,7 @@ func (l *Lookuper) stream(ctx context.Context) (answered int64, err error) {
 	if s.stream, err = l.client.stub.DoExchange(l.client.outgoing(s.ctx)); err != nil {
 		return 0, callError(s.ctx, err)
 	}
+	settleAttempt(s.stream)
 	go s.receive()
 	err = s.send()
 	if err == nil {

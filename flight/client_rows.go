@@ -166,11 +166,19 @@ func newRowSet(a *Appender, kind rowKind, table *arrow.Schema) (*rowSet, error) 
 
 // tableSchema is the schema of the table, nil if the first batch is to make it.
 func (a *Appender) tableSchema(ctx context.Context) (*arrow.Schema, error) {
-	schema, err := a.client.TableSchema(ctx, a.table.String())
-	if quiver.ReasonOf(err) == quiver.TableNotFound {
-		return nil, nil
+	var o outage
+	for {
+		schema, err := a.client.TableSchema(ctx, a.table.String())
+		switch {
+		case quiver.ReasonOf(err) == quiver.TableNotFound:
+			return nil, nil
+		case err == nil:
+			return schema, nil
+		}
+		if err := o.next(ctx, a.client.options.RetryFor, err); err != nil {
+			return nil, err
+		}
 	}
-	return schema, err
 }
 
 // takeLocked takes the row in the slot.

@@ -49,7 +49,7 @@ type Scanner struct {
 }
 
 // Scan starts to read. It returns once the server answered with the schema, so that what is wrong with the command
-// shows here. The context governs the whole scan.
+// shows here; an outage at this moment is not got over. The context governs the whole scan.
 func (c *Client) Scan(ctx context.Context, command ScanCommand) (*Scanner, error) {
 	s := &Scanner{client: c, ctx: ctx, command: command, table: command.Read == ReadTable || command.Read == ReadTableLog}
 	if err := s.open(); err != nil {

@@ -124,11 +124,7 @@ func TestClientExactlyOnceOverKills(t *testing.T) {
 	defer m.bury()
 	patient := flight.ClientOptions{RetryFor: 5 * time.Minute}
 	c := dialTo(t, m.way.addr(), patient)
-	for _, err := c.Tables(t.Context(), ""); err != nil; _, err = c.Tables(t.Context(), "") {
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
-	}
+	awaitServer(t, c)
 	makeTable(t, c, "events", 2)
 	a, err := c.Append(t.Context(), "events", flight.AppendOptions{MaxUnacked: 16 << 10})
 	if err != nil {
@@ -163,5 +159,16 @@ func TestClientExactlyOnceOverKills(t *testing.T) {
 	if lives < 2 {
 		t.Error("nothing was killed")
 	}
+	awaitServer(t, c) // it may have been killed when all was durable
 	wantUpTo(t, numbersOf(t, c, "events"), until)
+}
+
+// awaitServer asks until there is a server that answers.
+func awaitServer(t *testing.T, c *flight.Client) {
+	t.Helper()
+	for _, err := c.Tables(t.Context(), ""); err != nil; _, err = c.Tables(t.Context(), "") {
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
 }
