@@ -17,7 +17,7 @@ RACE_PKGS := ./internal/... ./arrowlog/... ./tablet/... ./coordinator/... ./flig
 export CGO_ENABLED ?= 0
 
 .PHONY: help build build-fault demo test vet lint unit race fuzz-corpus conformance crash docs \
-        fuzz-long torture bench bench-smoke golden fmt clean
+        fuzz-long torture torture-clients bench bench-smoke golden fmt clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,7 +62,10 @@ fuzz-long: ## every fuzz target for FUZZTIME (default 10m) each
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $$FUZZTIME $$pkg || exit 1; done; done
 
-torture: build build-fault $(VENV)/ready ## kill -9 loop with real producers and followers for DURATION seconds (default 600)
+torture: build build-fault $(VENV)/ready ## the server under real clients, killed and broken for DURATION (default 10m); KILLS, SEED, ARGS
+	$(GO) run ./torture -duration $${DURATION:-10m} -kills $${KILLS:-0} -seed $${SEED:-0} -python $(abspath $(PY)) $(ARGS)
+
+torture-clients: build build-fault $(VENV)/ready ## the kill loop that stands in conformance, and cut connections, for DURATION seconds each (default 600)
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_kill.py
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(GO) test -count 1 -tags fault -run Client ./node
 

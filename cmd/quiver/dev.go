@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/node"
 )
 
@@ -25,7 +26,7 @@ func newDev() *cobra.Command {
 
 // serverFlags adds the flags that dev and server share, and what runs them.
 func serverFlags(cmd *cobra.Command, createTables bool) {
-	options := node.Options{Version: version, Commit: commit()}
+	options := node.Options{Version: version, Commit: commit(), Now: fault.Clock()}
 	var log logging
 	var role string
 	flags := cmd.Flags()

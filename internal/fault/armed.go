@@ -5,10 +5,12 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Enabled tells whether the program was built with the tag "fault".
@@ -119,4 +121,35 @@ func kill() error {
 		panic(err)
 	}
 	select {} // the signal may arrive a moment later; nothing else may happen before
+}
+
+// ClockVariable is the environment variable that has the wall clock of a real server step: offsets, separated by commas,
+// that take turns, each for a while. "0s,-26h,3s".
+const ClockVariable = "QUIVER_FAULT_CLOCK"
+
+// clockTurn is how long one offset lasts.
+const clockTurn = 300 * time.Millisecond
+
+// Clock gives the clock that the environment asks for; nil: none, the system's will do. It panics if that says nonsense:
+// a test that steps no clock must not pass.
+func Clock() func() time.Time {
+	text := os.Getenv(ClockVariable)
+	if text == "" {
+		return nil
+	}
+	var offsets []time.Duration
+	for offset := range strings.SplitSeq(text, ",") {
+		d, err := time.ParseDuration(offset)
+		if err != nil {
+			panic(fmt.Sprintf("fault: %s=%q: %v", ClockVariable, text, err))
+		}
+		offsets = append(offsets, d)
+	}
+	began := time.Now()
+	return func() time.Time {
+		now := time.Now()
+		turn := int(now.Sub(began) / clockTurn)
+		// The monotonic reading is dropped: what measures by two looks at this clock is to see the steps.
+		return now.Add(offsets[turn%len(offsets)]).Round(0)
+	}
 }

@@ -2,7 +2,10 @@
 
 package fault
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Enabled tells whether the program was built with the tag "fault".
 const Enabled = false
@@ -18,3 +21,6 @@ func (p Point) Hit() error { return nil }
 func setup(string) error {
 	return errors.New(`this program was built without the tag "fault"; build it with -tags fault`)
 }
+
+// Clock gives the clock that the environment asks for, in programs built with the tag; else nil.
+func Clock() func() time.Time { return nil }

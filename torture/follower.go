@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+)
+
+// follower reads a log table on and on, and goes on where it was. What it was shown it never is shown again.
+type follower struct {
+	*client
+	at    map[int32]int64  // by bucket
+	chain map[int32]uint64 // over all rows before that
+	until map[int32]int64  // set before it is to end: it ends there
+}
+
+func newFollower(c *client, buckets int32) *follower {
+	f := &follower{client: c, at: map[int32]int64{}, chain: map[int32]uint64{}}
+	for b := range buckets {
+		f.at[b], f.chain[b] = 0, 0
+	}
+	return f
+}
+
+func (f *follower) offsets() flight.Offsets {
+	o := flight.Offsets{Buckets: flight.BucketOffsets{}}
+	for b, at := range f.at {
+		o.Buckets[b] = quiver.Offset(at)
+	}
+	return o
+}
+
+// complete tells that it has come to where it is to end.
+func (f *follower) complete() bool {
+	if !f.ends() {
+		return false
+	}
+	for b, until := range f.until {
+		if f.at[b] < until {
+			return false
+		}
+	}
+	return true
+}
+
+// take checks and notes what it was shown.
+func (f *follower) take(s *flight.Scanner) error {
+	info, batch := s.Info(), s.Batch()
+	rows := batch.NumRows()
+	if info.Bucket < 0 {
+		return nil
+	}
+	if at := f.at[info.Bucket]; int64(info.From) != at || int64(info.Until-info.From) != rows || info.HighWatermark < info.Until {
+		return broken("skipped: a reader is at offset %d of bucket %d, and a batch of %d rows says [%d, %d) below %d",
+			at, info.Bucket, rows, info.From, info.Until, info.HighWatermark)
+	}
+	if rows == 0 {
+		return nil
+	}
+	hash := f.chain[info.Bucket]
+	if err := eachRow(batch, func(r logRow) error { hash = chain(hash, r); return nil }); err != nil {
+		return broken("%v, at [%d, %d) of bucket %d", err, info.From, info.Until, info.Bucket)
+	}
+	f.at[info.Bucket], f.chain[info.Bucket] = int64(info.Until), hash
+	f.write(note{Is: isSaw, Bucket: &info.Bucket, Offset: new(int64(info.Until)), Hash: hash})
+	f.count("rows read", rows)
+	return nil
+}
+
+// follow is a session of one that follows.
+func (f *follower) follow(ctx context.Context, c *conn) (done bool, err error) {
+	s, err := c.Scan(ctx, flight.ScanCommand{Table: flight.Named(f.table), Follow: true, From: flight.AtOffsetsOf(f.offsets())})
+	if err != nil {
+		return false, err
+	}
+	defer s.Close()
+	for !f.complete() && s.Next() {
+		if err := f.take(s); err != nil {
+			return false, err
+		}
+	}
+	return f.complete(), s.Err()
+}
+
+// poll is a session of one that reads up to now under a cursor, and moves that.
+func (f *follower) poll(ctx context.Context, c *conn) (done bool, err error) {
+	cursor := f.name
+	for !f.complete() {
+		if err := f.stands(ctx, c, cursor); err != nil {
+			return false, err
+		}
+		before := f.offsets()
+		s, err := c.Scan(ctx, flight.ScanCommand{Table: flight.Named(f.table), From: flight.AtOffsetsOf(before)})
+		if err != nil {
+			return false, err
+		}
+		for s.Next() {
+			if err := f.take(s); err != nil {
+				s.Close()
+				return false, err
+			}
+		}
+		s.Close()
+		if err := s.Err(); err != nil {
+			return false, err
+		}
+		row, err := c.CommitCursor(ctx, flight.CursorCommit{Cursor: cursor, Table: flight.Named(f.table), Offsets: f.offsets()})
+		if err != nil {
+			return false, err
+		}
+		f.count("cursor commits", 1)
+		for b, at := range f.at {
+			if int64(row.Offsets.Buckets[b]) != at {
+				return false, broken("cursor: it was moved to %d in bucket %d and stands at %d", at, b, row.Offsets.Buckets[b])
+			}
+		}
+		if _, err := c.Wait(ctx, flight.LogWait{Table: flight.Named(f.table), Offsets: f.offsets(), TimeoutMS: new(int64(200))}); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// stands compares a cursor with where its owner is: it is there, or where it was before an answer was lost, but never
+// beyond.
+func (f *follower) stands(ctx context.Context, c *conn, cursor string) error {
+	rows, err := c.Cursors(ctx, f.table)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if row.Cursor != cursor {
+			continue
+		}
+		for b, at := range f.at {
+			if int64(row.Offsets.Buckets[b]) > at {
+				return broken("cursor: its owner is at %d in bucket %d, and it stands at %d", at, b, row.Offsets.Buckets[b])
+			}
+		}
+	}
+	return nil
+}
+
+// readAll reads a table from its start to now, each batch as it comes.
+func readAll(ctx context.Context, c *conn, command flight.ScanCommand, see func(*flight.Scanner) error) error {
+	s, err := c.Scan(ctx, command)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for s.Next() {
+		if err := see(s); err != nil {
+			return err
+		}
+	}
+	return s.Err()
+}

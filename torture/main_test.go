@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quiverlog/quiver/internal/fault"
+	"github.com/quiverlog/quiver/node"
+)
+
+// serveEnv makes this test's program the server that is tortured.
+const serveEnv = "QUIVER_TORTURE_SERVE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveEnv) == "" {
+		os.Exit(m.Run())
+	}
+	if fault.Listing() {
+		fmt.Println(strings.Join(fault.Names(), "\n"))
+		return
+	}
+	if err := serve(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// serve is the whole life of such a server, which takes the flags of quiver dev.
+func serve(args []string) error {
+	if err := fault.Setup(); err != nil {
+		return err
+	}
+	o := node.Options{Now: fault.Clock()}
+	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
+	flags.StringVar(&o.Data, "data", "", "")
+	flags.StringVar(&o.FlightAddr, "flight-addr", "", "")
+	flags.StringVar(&o.HTTPAddr, "http-addr", "", "")
+	flags.Int64Var(&o.DiskReserve, "disk-reserve", -1, "")
+	flags.DurationVar(&o.DrainTime, "drain-time", 0, "")
+	flags.String("log-format", "", "")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	n, err := node.Open(o)
+	if err != nil {
+		return err
+	}
+	defer n.Close() //nolint:errcheck // how it ended is told by Run
+	return n.Run(ctx)
+}
+
+// TestRun is a short run: a few kills and a round that is judged, with nothing found.
+func TestRun(t *testing.T) {
+	t.Setenv(serveEnv, "1")
+	faults := "kill,term,pause,full,torn,flip"
+	if fault.Enabled {
+		faults += ",point,error,clock"
+	}
+	var out strings.Builder
+	dir := t.TempDir()
+	err := run(t.Context(), []string{"-binary", os.Args[0], "-out", dir + "/out", "-duration", "3s", "-kills", "12", "-faults", faults}, &out)
+	t.Log(out.String())
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	o, err := parse([]string{"-duration", "2m", "-seed", "7"})
+	if err != nil || o.duration != 2*time.Minute || o.seed != 7 || o.faults != strings.Join(allFaults, ",") {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if o, err = parse(nil); err != nil || o.seed == 0 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	for args, want := range map[string]string{"-faults kill,flood": `"flood"`, "now": `"now"`} {
+		if _, err := parse(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+)
+
+// producer puts rows into a log table: groups of puts, each group flushed. A plain one cannot repeat what it knows
+// nothing of. A sequenced one sends again, in order, what was not acknowledged, and now and then more.
+type producer struct {
+	*client
+	sequenced bool
+	buckets   int32
+	writer    uint64
+	epoch     int32
+	known     bool // writer and epoch
+	next      int64
+	pending   []int64 // puts that were sent, or are to be, and not acknowledged
+	sizes     []int32 // of all puts
+	recent    []int64 // acknowledged; as few as every bucket surely remembers
+}
+
+// recentPuts are that few.
+const recentPuts = 4
+
+// group makes the next puts.
+func (p *producer) group() (puts []int64) {
+	n, most := 1+p.random.IntN(8), 1
+	switch x := p.random.IntN(20); {
+	case x < 9:
+	case x < 18:
+		n, most = 1+p.random.IntN(4), 800
+	default:
+		n, most = 1, 30_000 // several pieces
+	}
+	for range n {
+		rows := int32(1 + p.random.IntN(most))
+		p.sizes = append(p.sizes, rows)
+		puts = append(puts, p.next)
+		p.next++
+	}
+	return puts
+}
+
+func (p *producer) session(ctx context.Context, c *conn) (done bool, err error) {
+	if p.sequenced && !p.known {
+		row, err := c.InitWriter(ctx, flight.WriterInit{})
+		if err != nil {
+			return false, err
+		}
+		p.writer, p.epoch, p.known = uint64(row.WriterID), int32(row.WriterEpoch), true
+		p.count("writers", 1)
+	}
+	var again []int64
+	if p.sequenced && p.random.IntN(3) == 0 {
+		again = append(again, p.recent...)
+	}
+	command := putCommand{Put: p.table}
+	if p.sequenced {
+		first := p.next
+		if rest := append(again[:len(again):len(again)], p.pending...); len(rest) > 0 {
+			first = rest[0]
+		}
+		command.Writer, command.Epoch, command.Sequence = &p.writer, p.epoch, &first
+	}
+	stream, err := c.put(ctx, command, rowSchema)
+	if err != nil {
+		return false, err
+	}
+	defer stream.abandon()
+	if len(again) > 0 {
+		if err := p.send(stream, again); err != nil {
+			return false, err
+		}
+		if stream.duplicates != int64(len(again)) {
+			return false, broken("doubled: %d acknowledged puts were sent again, %d count as repeats", len(again), stream.duplicates)
+		}
+		p.count("repeats", int64(len(again)))
+	}
+	if len(p.pending) > 0 {
+		if err := p.send(stream, p.pending); err != nil {
+			return false, err
+		}
+	}
+	for range 1 + p.random.IntN(8) {
+		if p.ends() {
+			return true, stream.close()
+		}
+		puts := p.group()
+		if p.sequenced {
+			p.pending = puts
+		}
+		if err := p.send(stream, puts); err != nil {
+			return false, err
+		}
+	}
+	return false, stream.close()
+}
+
+// send sends a group and notes what came of each put.
+func (p *producer) send(stream *putStream, puts []int64) error {
+	before, sent := stream.batches, 0
+	ranges, err := func() ([]flight.Range, error) {
+		for _, put := range puts {
+			p.noteSent(put)
+			sent++
+			batch := makePut(p.number, put, p.sizes[put])
+			err := stream.send(batch)
+			batch.Release()
+			if err != nil {
+				return nil, err
+			}
+		}
+		return stream.flush()
+	}()
+	if err != nil {
+		durable := max(0, min(durableOf(err)-before, int64(sent)))
+		p.acknowledge(puts[:durable], nil)
+		outcome := isUnknown
+		if surelyNot(err) {
+			outcome = isRefused
+		}
+		for _, put := range puts[durable:sent] {
+			p.write(note{Is: outcome, Put: put})
+		}
+		return err
+	}
+	if stream.batches-before != int64(len(puts)) {
+		return broken("miscounted: %d puts were flushed, the answers count %d", len(puts), stream.batches-before)
+	}
+	p.acknowledge(puts, p.places(puts, ranges))
+	return nil
+}
+
+func (p *producer) noteSent(put int64) {
+	n := note{Is: isSent, Put: put, Rows: p.sizes[put]}
+	if p.sequenced {
+		n.Writer = &p.writer
+	}
+	p.write(n)
+}
+
+// acknowledge notes that puts are durable, and where, as far as that is known.
+func (p *producer) acknowledge(puts []int64, where []*place) {
+	for i, put := range puts {
+		n := note{Is: isDone, Put: put}
+		if where != nil && where[i] != nil {
+			n.Bucket, n.Offset = &where[i].bucket, &where[i].offset
+		}
+		p.write(n)
+		p.count("puts acknowledged", 1)
+		p.count("rows acknowledged", int64(p.sizes[put]))
+		if p.sequenced {
+			if len(p.pending) > 0 && p.pending[0] == put {
+				p.pending = p.pending[1:]
+			}
+			if len(p.recent) == 0 || p.recent[len(p.recent)-1] < put {
+				p.recent = append(p.recent, put)
+				p.recent = p.recent[max(0, len(p.recent)-recentPuts):]
+			}
+		}
+	}
+}
+
+// places tells where each of several puts went, by the ranges that their answers told: those of one bucket are joined.
+// nil where that cannot be known.
+func (p *producer) places(puts []int64, ranges []flight.Range) []*place {
+	out := make([]*place, len(puts))
+	told := map[int32][]flight.Range{}
+	for _, r := range ranges {
+		told[r.Bucket] = append(told[r.Bucket], r)
+	}
+	if !p.sequenced && len(told) != 1 {
+		return out
+	}
+	for i, put := range puts {
+		bucket := int32((p.writer + uint64(put)) % uint64(p.buckets))
+		if !p.sequenced {
+			bucket = ranges[0].Bucket
+		}
+		mine, rows := told[bucket], quiver.Offset(p.sizes[put])
+		if len(mine) == 0 || mine[0].Until-mine[0].From < rows {
+			return make([]*place, len(puts)) // a repeat whose range is not remembered any more
+		}
+		out[i] = &place{bucket, int64(mine[0].From)}
+		if mine[0].From += rows; mine[0].From == mine[0].Until {
+			told[bucket] = mine[1:]
+		}
+	}
+	return out
+}
+
+// appender puts rows through our own client, which gets over outages by itself: as a named writer, whose sessions take
+// over from each other, so that nothing of one is left out or doubled.
+type appender struct {
+	*client
+	sizes []int32 // of all puts
+	acked int64   // puts that are durable, and all before them
+}
+
+func (a *appender) session(ctx context.Context, _ *conn) (done bool, err error) {
+	c, err := flight.Dial(a.addr, flight.ClientOptions{RetryFor: patience})
+	if err != nil {
+		return false, err
+	}
+	defer c.Close() //nolint:errcheck // the appender was closed, which tells more
+	out, err := c.Append(ctx, a.table, flight.AppendOptions{Writer: a.name + "@" + a.table, Sequence: new(quiver.Sequence(a.acked)), MaxUnacked: 256 << 10})
+	if err != nil {
+		return false, err
+	}
+	for put := a.acked; put < int64(len(a.sizes)); put++ {
+		if err := a.append(ctx, out, put); err != nil {
+			return false, errors.Join(err, a.settle(out))
+		}
+	}
+	for range 1 + a.random.IntN(60) {
+		if a.ends() {
+			break
+		}
+		a.sizes = append(a.sizes, int32(1+a.random.IntN(pick(a.random, 1, 1, 500))))
+		if err := a.append(ctx, out, int64(len(a.sizes))-1); err != nil {
+			return false, errors.Join(err, a.settle(out))
+		}
+	}
+	_, err = out.Close(ctx)
+	if err := errors.Join(err, a.settle(out)); err != nil {
+		return false, err
+	}
+	if a.acked != int64(len(a.sizes)) {
+		return false, broken("lost: an appender closed well, and %d of %d batches are durable", a.acked, len(a.sizes))
+	}
+	return a.ends(), nil
+}
+
+func (a *appender) append(ctx context.Context, out *flight.Appender, put int64) error {
+	writer := uint64(out.Writer().WriterID)
+	a.write(note{Is: isSent, Put: put, Rows: a.sizes[put], Writer: &writer})
+	batch := makePut(a.number, put, a.sizes[put])
+	defer batch.Release()
+	return out.Append(ctx, batch)
+}
+
+// settle notes what an appender that has ended knows to be durable.
+func (a *appender) settle(out *flight.Appender) error {
+	totals, _ := out.Close(a.ctx) // it has ended, with an error that was told
+	first := a.acked
+	if a.acked = int64(totals.Sequence) + 1; totals.Sequence == quiver.NoSequence {
+		a.acked = first
+	}
+	if a.acked > int64(len(a.sizes)) || a.acked < first {
+		return broken("miscounted: an appender of puts %d to %d says that those before %d are durable", first, len(a.sizes), a.acked)
+	}
+	for put := first; put < a.acked; put++ {
+		a.write(note{Is: isDone, Put: put})
+		a.count("puts acknowledged", 1)
+		a.count("rows acknowledged", int64(a.sizes[put]))
+	}
+	return nil
+}
+
+// createTable makes a table, unless it is there.
+func createTable(ctx context.Context, c *conn, body flight.TableCreate) error {
+	body.IfNotExists = true
+	_, err := c.CreateTable(ctx, body)
+	return err
+}

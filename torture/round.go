@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/flight"
+)
+
+// round is one set of tables and clients.
+type round struct {
+	*harness
+	number    int
+	dir       string // of its notes
+	buckets   int32
+	clients   []*client
+	followers []*follower
+	upserters []*upserter
+	summer    *summer
+	pyarrow   *pyarrow
+	floors    *floors
+	ids       *ids
+	histories map[string]*history // by table
+}
+
+// The tables of a round.
+const (
+	tableLog     = "log"
+	tableCurrent = "current"
+	tableCount   = "count"
+	tableOnce    = "once"
+	tableSum     = "sum"
+)
+
+var allTables = []string{tableLog, tableCurrent, tableCount, tableOnce, tableSum}
+
+// table is the name of a table in this round.
+func (r *round) table(kind string) string { return fmt.Sprintf("%s_%d", kind, r.number) }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// round plays one round, which ends early if a contradiction shows.
+func (h *harness) round(number int, span time.Duration) (err error) {
+	r := &round{harness: h, number: number, dir: filepath.Join(h.options.out, "round-"+strconv.Itoa(number)),
+		floors: &floors{least: map[int64]int64{}}, ids: &ids{word: map[int64]string{}, id: map[string]int64{}}, histories: map[string]*history{}}
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return err
+	}
+	if err := h.nemesis.rest(); err != nil {
+		return err
+	}
+	if err := r.makeTables(); err != nil {
+		return err
+	}
+	if err := r.makeClients(); err != nil {
+		return err
+	}
+	defer r.close()
+	h.setDamaged(false)
+	end := time.Now().Add(span)
+	h.nemesis.server.kill()
+	h.count("kills", 1)
+	for time.Now().Before(end) && h.ctx.Err() == nil && !h.enough() {
+		if err := h.nemesis.step(); err != nil {
+			return err
+		}
+		h.progress(number)
+	}
+	if h.ctx.Err() != nil {
+		return nil
+	}
+	if err := h.nemesis.rest(); err != nil {
+		return err
+	}
+	h.setDamaged(false)
+	return r.finish()
+}
+
+// makeTables makes the tables on a server that is well.
+func (r *round) makeTables() error {
+	random := dice(r.seed, fmt.Sprint("tables ", r.number))
+	r.buckets = pick(random, int32(1), 3)
+	compression := pick(random, "as-sent", "as-sent", "none", "lz4", "zstd")
+	c, err := dial(r.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for _, t := range []struct {
+		kind    string
+		columns []quiver.ColumnSpec
+		key     []string
+		options map[string]string
+	}{
+		{tableLog, rowColumns, nil, nil},
+		{tableCurrent, currentColumns, []string{"k"}, nil},
+		{tableCount, countColumns, []string{"k"}, nil},
+		{tableOnce, onceColumns, []string{"word"}, map[string]string{"auto-increment": "id"}},
+		{tableSum, sumColumns, []string{"k"}, map[string]string{"merge-engine": "aggregation", "aggregate.total": "sum", "aggregate.times": "sum"}},
+	} {
+		options := map[string]string{"segment.bytes": pick(random, "64KiB", "64KiB", "1MiB", "32MiB"), "compression": compression}
+		maps.Copy(options, t.options)
+		buckets := r.buckets
+		if err := createTable(r.ctx, c, flight.TableCreate{Table: flight.Named(r.table(t.kind)), Schema: flight.SchemaWord{Columns: t.columns},
+			PrimaryKey: t.key, Buckets: &buckets, Options: options}); err != nil {
+			return err
+		}
+		if r.histories[t.kind], err = newHistory(r.dir, t.kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// client makes a client, which is started with its session.
+func (r *round) client(kind, what string) *client {
+	number := int32(len(r.clients))
+	c := &client{world: r.world, number: number, name: fmt.Sprintf("%s-%d", what, number), table: r.table(kind), notes: r.histories[kind],
+		random: dice(r.seed, fmt.Sprint("client ", r.number, " ", number)), ending: make(chan struct{}), over: make(chan struct{})}
+	r.clients = append(r.clients, c)
+	return c
+}
+
+// makeClients makes and starts all clients.
+func (r *round) makeClients() error {
+	for _, sequenced := range []bool{false, true, true} {
+		p := &producer{client: r.client(tableLog, map[bool]string{false: "plain", true: "sequenced"}[sequenced]), sequenced: sequenced, buckets: r.buckets}
+		p.client.session = p.session
+	}
+	a := &appender{client: r.client(tableLog, "named")}
+	a.client.session = a.session
+	for _, what := range []string{"follower", "cursor"} {
+		f := newFollower(r.client(tableLog, what), r.buckets)
+		f.client.session = map[string]func(context.Context, *conn) (bool, error){"follower": f.follow, "cursor": f.poll}[what]
+		r.followers = append(r.followers, f)
+	}
+	for range 2 {
+		u := newUpserter(r.client(tableCurrent, "upserter"))
+		u.client.session = u.session
+		r.upserters = append(r.upserters, u)
+	}
+	for range 2 {
+		k := &counter{client: r.client(tableCount, "counter"), floors: r.floors}
+		k.client.session = k.session
+	}
+	for range 2 {
+		s := &inserter{client: r.client(tableOnce, "inserter"), ids: r.ids}
+		s.client.session = s.session
+	}
+	r.summer = &summer{client: r.client(tableSum, "summer"), total: map[int64]int64{}, times: map[int64]int64{}}
+	r.summer.client.session = r.summer.session
+	for _, c := range r.clients {
+		go c.run()
+	}
+	if r.options.python == "" {
+		return nil
+	}
+	var err error
+	r.pyarrow, err = r.startPyarrow()
+	return err
+}
+
+// finish lets the clients come to their ends on a server that is well, and judges.
+func (r *round) finish() error {
+	for _, c := range r.clients {
+		if !r.isFollower(c) {
+			c.finish()
+		}
+	}
+	if r.pyarrow != nil {
+		if err := r.pyarrow.finish(); err != nil {
+			r.violate("%v", err)
+		}
+	}
+	c, err := dial(r.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	rows, err := c.Offsets(r.ctx, r.table(tableLog), flight.Position{Kind: flight.Latest})
+	if err != nil {
+		return r.ended(err)
+	}
+	for _, f := range r.followers {
+		f.until = map[int32]int64{}
+		for _, row := range rows {
+			f.until[row.Bucket] = int64(row.Offset)
+		}
+		f.finish()
+	}
+	if r.bad() || r.ctx.Err() != nil {
+		return nil
+	}
+	if err := r.judge(c); err != nil {
+		return r.ended(err)
+	}
+	for _, kind := range allTables {
+		if _, err := c.DropTable(r.ctx, flight.TableDrop{Table: flight.Named(r.table(kind))}); err != nil {
+			return r.ended(err)
+		}
+	}
+	r.nemesis.server.kill()
+	r.count("kills", 1)
+	r.count("rounds", 1)
+	if r.options.keep {
+		return nil
+	}
+	return os.RemoveAll(r.dir)
+}
+
+func (r *round) isFollower(c *client) bool {
+	return slices.ContainsFunc(r.followers, func(f *follower) bool { return f.client == c })
+}
+
+// ended makes an error of a server that is well a contradiction, unless the run was ended.
+func (r *round) ended(err error) error {
+	if r.ctx.Err() == nil {
+		var c contradiction
+		if errors.As(err, &c) {
+			r.violate("%s", c.what)
+		} else {
+			r.violate("refused: a server that is well answered: %v", err)
+		}
+	}
+	return nil
+}
+
+// judge compares everything that is there with everything that was noted.
+func (r *round) judge(c *conn) error {
+	logs := []string{r.histories[tableLog].path}
+	if r.pyarrow != nil {
+		logs = append(logs, r.pyarrow.notes...)
+	}
+	told, err := tell(logs)
+	if err != nil {
+		return err
+	}
+	faults, err := judgeLog(r.ctx, c, r.table(tableLog), r.buckets, told)
+	for _, f := range faults {
+		r.violate("%s", f)
+	}
+	if err != nil || len(faults) > 0 {
+		return err
+	}
+	if err := judgeCurrent(r.ctx, c, r.table(tableCurrent), r.upserters); err != nil {
+		return err
+	}
+	if err := judgeCounts(r.ctx, c, r.table(tableCount), []string{r.histories[tableCount].path}); err != nil {
+		return err
+	}
+	if err := judgeOnce(r.ctx, c, r.table(tableOnce), r.ids); err != nil {
+		return err
+	}
+	return judgeSums(r.ctx, c, r.table(tableSum), r.summer)
+}
+
+// close ends whatever is left of the round.
+func (r *round) close() {
+	if r.ctx.Err() != nil {
+		for _, c := range r.clients {
+			c.end()
+			<-c.over
+		}
+	}
+	if r.pyarrow != nil {
+		r.pyarrow.kill()
+	}
+	for _, h := range r.histories {
+		_ = h.close() // every note was written through
+	}
+}
