@@ -165,7 +165,7 @@ for producer in producers:
 sys.stdin.read()
 OVER.set()
 for producer in producers:
-    producer.join(50)
+    producer.join(100)
 failures = [p.failed or (f"producer {p.number} does not end" if p.is_alive() else None) for p in producers]
 print("\n".join(f for f in failures if f), flush=True)
 os._exit(1 if any(failures) else 0)  # pyarrow's threads may hang at exit

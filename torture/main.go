@@ -133,6 +133,7 @@ func newHarness(ctx context.Context, o *options, out io.Writer) (*harness, error
 		return nil, err
 	}
 	w := newWorld(ctx, s.flight)
+	w.abort = s.abort
 	n := &nemesis{world: w, server: s, random: dice(o.seed, "nemesis"), points: points, faults: map[string]bool{}}
 	for _, f := range strings.Split(o.faults, ",") {
 		n.faults[f] = true

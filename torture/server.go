@@ -146,6 +146,12 @@ func (s *server) kill() {
 	<-s.exited
 }
 
+// abort ends the process by a signal at which it writes down what its goroutines do.
+func (s *server) abort() {
+	s.signal(syscall.SIGQUIT)
+	<-s.exited
+}
+
 // drainWithin is how long a server may take to end after SIGTERM.
 const drainWithin = 30 * time.Second
 
@@ -158,8 +164,7 @@ func (s *server) stop() (code int, err error) {
 	case <-s.exited:
 		return s.cmd.ProcessState.ExitCode(), nil
 	case <-t.C:
-		s.signal(syscall.SIGABRT) // its goroutines come into the log
-		<-s.exited
+		s.abort()
 		return 0, fmt.Errorf("stuck: the server runs on for %v after SIGTERM", drainWithin)
 	}
 }

@@ -72,6 +72,9 @@ func (c *conn) put(ctx context.Context, command putCommand, schema *arrow.Schema
 		cancel()
 		return nil, flight.FromStatus(err)
 	}
+	// gRPC begins a stream anew by itself when its connection breaks before the server took it, and then a send that
+	// failed has a replacement on which nobody sends. Who asks for the context gets that of the attempt that stays.
+	_ = stream.Context()
 	w := afl.NewRecordWriter(stream, aipc.WithSchema(schema))
 	w.SetFlightDescriptor(&afl.FlightDescriptor{Type: afl.DescriptorCMD, Cmd: text})
 	return &putStream{stream: stream, writer: w, cancel: cancel}, nil

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +21,8 @@ type world struct {
 	addr string // of the server, in all of its lives
 	ctx  context.Context
 	stop context.CancelFunc // ends everything at once: there is nothing more to be learnt
+	// abort has the server write what its goroutines do into its log, and end.
+	abort func()
 
 	mu         sync.Mutex // guards what follows
 	violations []string
@@ -176,7 +180,7 @@ func (c *client) ends() bool {
 func (c *client) end() { c.endOnce.Do(func() { close(c.ending) }) }
 
 // patience is how long a client may take to end on a server that is well.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // finish asks it to end and waits for that: that it does is a promise too.
 func (c *client) finish() {
@@ -188,9 +192,18 @@ func (c *client) finish() {
 	case <-c.ctx.Done():
 		<-c.over
 	case <-t.C:
+		c.stuck()
 		c.violate("stuck: %s does not come to its end on a server that is well", c.name)
 		<-c.over
 	}
+}
+
+// stuck writes down what all goroutines of harness and server do.
+func (c *client) stuck() {
+	stacks := make([]byte, 16<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	_ = os.WriteFile(c.notes.path+".stacks", stacks, 0o644) // it is for people, after all else
+	c.abort()
 }
 
 // write notes something; that it cannot is the end of the run.
