@@ -76,7 +76,7 @@ func alterOptions(old map[string]string, set map[string]string, reset []string, 
 			faults.add("option %s is both set and reset", quote(name))
 		}
 		switch i := optionIndex(name); {
-		case i >= 0 && optionTable[i].fixed && old[name] != "":
+		case i >= 0 && optionTable[i].fixed && optionTable[i].in(old) != optionTable[i].usual:
 			faults.add("option %s: it is decided when the table is created", name)
 		case i < 0 && old[name] == "":
 			faults.add("there is no option %s%s", quote(name), suggest(name, optionNames()))
@@ -84,13 +84,21 @@ func alterOptions(old map[string]string, set map[string]string, reset []string, 
 		delete(changed, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if i := optionIndex(name); i >= 0 && optionTable[i].fixed && set[name] != old[name] && set[name] != optionTable[i].usual {
+		if i := optionIndex(name); i >= 0 && optionTable[i].fixed && set[name] != optionTable[i].in(old) {
 			faults.add("option %s: it is decided when the table is created", name)
 			continue
 		}
 		changed[name] = set[name]
 	}
 	return changed
+}
+
+// in is the value that the option has where others, or it, are set.
+func (o *option) in(set map[string]string) string {
+	if text, given := set[o.name]; given {
+		return text
+	}
+	return o.usual
 }
 
 func optionIndex(name string) int {

@@ -110,13 +110,12 @@ func (t *Table) alterColumns(changes []SchemaChange, faults *faultList) error {
 // alterOptions takes options over whose columns may have other names by now. They are checked against the columns only
 // if these are as they are to be.
 func (t *Table) alterOptions(set map[string]string, old *Table, columns bool, faults *faultList) error {
-	options, err := parseOptions(set, faults)
-	if err != nil {
-		return err
-	}
-	if maps.Equal(set, old.Options.set) {
-		options = old.Options // also those that another version took
-		faults.texts, faults.more = nil, 0
+	options := old.Options // also those that another version took
+	if !maps.Equal(set, old.Options.set) {
+		var err error
+		if options, err = parseOptions(set, faults); err != nil {
+			return err
+		}
 	}
 	if !columns {
 		return nil
