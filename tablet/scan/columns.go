@@ -52,12 +52,14 @@ func ParseSystem(name string) (System, bool) {
 
 // Select resolves the names of a scan command. columns names user and system columns in the order wanted (nil: all
 // of the table's, empty: none); system names system columns that follow behind. A system column named twice appears
-// once, in its place among system. Names that do not exist are refused, with the nearest one that does.
+// once, in its place among system; so does the change type of a changelog. Names that do not exist are refused, with the nearest one that does.
 func Select(schema *quiver.Schema, columns, system []string) ([]Column, error) {
 	var out []Column
 	if columns == nil {
 		for _, c := range schema.Columns() {
-			out = append(out, Column{ID: c.ID})
+			if c.ID != quiver.ChangeTypeID || !slices.Contains(system, quiver.ChangeTypeColumn) {
+				out = append(out, Column{ID: c.ID})
+			}
 		}
 	}
 	for _, name := range columns {
@@ -65,25 +67,28 @@ func Select(schema *quiver.Schema, columns, system []string) ([]Column, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case c.System == UserColumn && slices.Contains(out, c):
+		case c.made() && (slices.Contains(system, name) || slices.Contains(out, c)):
+			continue
+		case slices.Contains(out, c):
 			return nil, quiver.Errorf(quiver.BadCommand, "column %s is named twice", strconv.Quote(name)).
 				Advise("name it once")
-		case c.System != UserColumn && (slices.Contains(system, name) || slices.Contains(out, c)):
-			continue
 		}
 		out = append(out, c)
 	}
 	for _, name := range system {
-		s, ok := ParseSystem(name)
-		if !ok {
+		c, err := selectOne(schema, name)
+		if err != nil || !c.made() {
 			return nil, unknownColumn("system column", name, systemNames())
 		}
-		if c := (Column{System: s}); !slices.Contains(out, c) {
+		if !slices.Contains(out, c) {
 			out = append(out, c)
 		}
 	}
 	return out, nil
 }
+
+// made says that the column is no column of a table's own.
+func (c Column) made() bool { return c.System != UserColumn || c.ID == quiver.ChangeTypeID }
 
 func selectOne(schema *quiver.Schema, name string) (Column, error) {
 	if s, ok := ParseSystem(name); ok {

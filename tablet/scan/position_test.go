@@ -80,19 +80,30 @@ func TestSelect(t *testing.T) {
 	for _, test := range []struct {
 		columns, system []string
 		want            string // or the error
+		changelog       bool
 	}{
-		{nil, nil, "id name flag tags"},
-		{[]string{}, nil, ""},
-		{[]string{"tags", "id"}, nil, "tags id"},
-		{nil, []string{"__offset", "__bucket"}, "id name flag tags __offset __bucket"},
-		{[]string{"__offset", "id"}, nil, "__offset id"},
-		{[]string{"__offset", "id"}, []string{"__bucket", "__offset"}, "id __bucket __offset"},
-		{[]string{}, []string{"__timestamp", "__partition"}, "__timestamp __partition"},
-		{[]string{"id", "id"}, nil, `BAD_COMMAND: column "id" is named twice; name it once`},
-		{[]string{"nam"}, nil, `BAD_COMMAND: there is no column "nam"; did you mean "name"?`},
-		{[]string{"zzz"}, nil, `BAD_COMMAND: there is no column "zzz"; see table.describe`},
-		{nil, []string{"__offsets"}, `BAD_COMMAND: there is no system column "__offsets"; did you mean "__offset"?`},
+		{nil, nil, "id name flag tags", false},
+		{[]string{}, nil, "", false},
+		{[]string{"tags", "id"}, nil, "tags id", false},
+		{nil, []string{"__offset", "__bucket"}, "id name flag tags __offset __bucket", false},
+		{[]string{"__offset", "id"}, nil, "__offset id", false},
+		{[]string{"__offset", "id"}, []string{"__bucket", "__offset"}, "id __bucket __offset", false},
+		{[]string{}, []string{"__timestamp", "__partition"}, "__timestamp __partition", false},
+		{[]string{"id", "id"}, nil, `BAD_COMMAND: column "id" is named twice; name it once`, false},
+		{[]string{"nam"}, nil, `BAD_COMMAND: there is no column "nam"; did you mean "name"?`, false},
+		{[]string{"zzz"}, nil, `BAD_COMMAND: there is no column "zzz"; see table.describe`, false},
+		{nil, []string{"__offsets"}, `BAD_COMMAND: there is no system column "__offsets"; did you mean "__offset"?`, false},
+		{nil, nil, "id name flag tags __change_type", true},
+		{nil, []string{"__offset", "__change_type"}, "id name flag tags __offset __change_type", true},
+		{[]string{"__change_type", "id"}, nil, "__change_type id", true},
+		{[]string{"__change_type", "id"}, []string{"__change_type", "__bucket", "__change_type"}, "id __change_type __bucket", true},
+		{nil, []string{"id"}, `BAD_COMMAND: there is no system column "id"; see table.describe`, true},
+		{nil, []string{"__change_type"}, `BAD_COMMAND: there is no system column "__change_type"; see table.describe`, false},
 	} {
+		schema := schema
+		if test.changelog {
+			schema = schema.WithChangeType()
+		}
 		columns, err := Select(schema, test.columns, test.system)
 		var got string
 		if err != nil {
