@@ -286,27 +286,44 @@ func (l *Lookuper) settleLocked(err error) {
 // LookupKeys looks keys up once, without a stream that stays: each key is a JSON array of its values. The rows come as
 // Find gives them, in as many batches as there are; all are to be released.
 func (c *Client) LookupKeys(ctx context.Context, command LookupCommand) ([]arrow.RecordBatch, error) {
+	var batches []arrow.RecordBatch
+	err := c.LookupEach(ctx, command, func(batch arrow.RecordBatch) error {
+		batch.Retain()
+		batches = append(batches, batch)
+		return nil
+	})
+	if err != nil {
+		for _, batch := range batches {
+			batch.Release()
+		}
+		return nil, err
+	}
+	return batches, nil
+}
+
+// LookupEach does the same and hands each batch on as it comes, so that an answer of any size takes little memory. The
+// batch is released when each returns; an error of it ends the lookup.
+func (c *Client) LookupEach(ctx context.Context, command LookupCommand, each func(arrow.RecordBatch) error) error {
 	if command.Keys == nil {
 		command.Keys = []json.RawMessage{}
 	}
 	s, err := c.openTicket(ctx, command.Encode())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer s.close()
-	var batches []arrow.RecordBatch
 	for {
 		batch, _, err := s.next()
-		if err == nil {
-			batches = append(batches, batch)
-			continue
-		}
 		if errors.Is(err, io.EOF) {
-			return batches, nil
+			return nil
 		}
-		for _, batch := range batches {
-			batch.Release()
+		if err != nil {
+			return err
 		}
-		return nil, err
+		err = each(batch)
+		batch.Release()
+		if err != nil {
+			return err
+		}
 	}
 }

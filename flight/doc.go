@@ -86,7 +86,8 @@
 //     renames and widenings are followed, values of a column dropped since are discarded.
 //   - `op`: log tables `append`; primary-key tables `upsert` (default) or `delete` (key columns suffice); a column
 //     `__change_type` sets it per row (`+I`, `+U` upsert, `-U` is skipped, `-D` delete). `columns` = partial update;
-//     without it an upsert writes whole rows. `bucket` sends all to one bucket, only on tables with neither bucket nor
+//     without it an upsert writes whole rows, with an empty list it inserts keys that are absent. Of a delete, `columns`
+//     are those whose values go, sent or not; the row goes with the last of them. `bucket` sends all to one bucket, only on tables with neither bucket nor
 //     primary key, else `BAD_COMMAND`; a retry repeats it. `acks`: `all` (default) or `leader`. `partition` in the
 //     command does what a path of three parts does.
 //   - `sequence` and `expect_offset` are the first batch's; the server counts on from them. On one batch,
@@ -211,8 +212,9 @@
 // its version). About 64 key batches or 16 MiB of answers may be unread, then the server stops reading: one thread
 // writes and reads in turn. A single shot: DoGet with `{"lookup": "shop.orders", "keys": [[1],[2]]}`, the same columns.
 // Keys in JSON: numbers, booleans, strings; decimals, dates and times as strings; binary as base64. On partitioned
-// tables the key includes the partition columns. `{"insert_missing": true}` inserts absent keys and returns them.
-// `min_offsets` gives read-your-writes. Conditional put: a column `__expected_offset` (int64, null = no condition, −1 =
+// tables the key includes the partition columns. `{"insert_missing": true}` inserts absent keys, and their partitions, and returns them.
+// `min_offsets` gives read-your-writes. GetSchema and GetFlightInfo take a lookup too; with keys it is one endpoint.
+// Conditional put: a column `__expected_offset` (int64, null = no condition, −1 =
 // must be absent) in an upsert or delete batch; if any row's condition fails, nothing of the batch is applied in that
 // bucket: `CONDITION_FAILED`, with the first failing key and its current offset.
 //

@@ -39,6 +39,8 @@ func (d *Descriptor) AsPut() (*PutCommand, error) {
 		return d.Put, nil
 	case d.Path != nil:
 		return &PutCommand{Table: *d.Path}, nil
+	case d.Lookup != nil:
+		return nil, quiver.Errorf(quiver.BadCommand, "a lookup command is no put").Advise(hintCommand)
 	default:
 		return nil, quiver.Errorf(quiver.BadCommand, "a scan command is no put").Advise(hintCommand)
 	}
@@ -114,6 +116,9 @@ func CheckOp(t *quiver.Table, op string, columns []string, bucket *int32) error 
 	case t.Keyed() && op == OpAppend:
 		return quiver.Errorf(quiver.BadCommand, "\"op\":%q needs a log table, and this one has a primary key", op).
 			On(on).Advise(`leave it out, or take "op":"upsert" or "op":"delete"`)
+	case op == OpDelete && columns != nil && len(columns) == 0:
+		return quiver.Errorf(quiver.BadCommand, "\"columns\" is empty: a delete of no column").
+			On(on).Advise("leave it out to delete whole rows")
 	case t.Keyed() && bucket != nil:
 		return quiver.Errorf(quiver.BadCommand, "\"bucket\" cannot be chosen, the primary key decides it").On(on).Advise("leave it out")
 	}

@@ -66,6 +66,8 @@ func (d *Descriptor) AsScan() (*ScanCommand, error) {
 			scan.Partition = &d.Path.Partition
 		}
 		return scan, scan.check()
+	case d.Lookup != nil:
+		return nil, quiver.Errorf(quiver.BadCommand, "a lookup command is no scan").Advise(hintCommand)
 	default:
 		return nil, quiver.Errorf(quiver.BadCommand, "a put command is no scan").Advise(hintCommand)
 	}

@@ -22,6 +22,8 @@ type Rows struct {
 	Ops     []Op          // of each row, where they are not nil
 	// Partial says that columns which were not sent keep their value. Without it they take their defaults.
 	Partial bool
+	// Listed are places of columns that a partial delete is about beside those sent: it needs no values of them.
+	Listed []int
 	// Expected holds, of each row, the offset of the last change that its key is to have: −1 none at all, null no
 	// condition. nil: no row has one. It is judged by the state before the batch.
 	Expected *array.Int64
@@ -117,7 +119,8 @@ func (p *preparation) encode() error {
 		if column := p.rows.Columns[c.values[i].place]; column != nil {
 			values[i], p.sent[i] = newInput(column), true
 		} else {
-			all = false
+			p.sent[i] = slices.Contains(p.rows.Listed, c.values[i].place)
+			all = all && p.sent[i]
 		}
 	}
 	if all || !p.rows.Partial {

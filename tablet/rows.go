@@ -202,7 +202,7 @@ type Rows struct {
 	Schema *quiver.Schema // the table's, or some of its columns, and perhaps change types and expected offsets
 	Op     kv.Op          // of all rows, where no column tells
 	// Partial says that columns which are not sent keep their values. Columns are those that are taken as sent, beside
-	// the primary key; nil: all of Schema.
+	// the primary key; nil: all of Schema. A delete may name some that are not sent.
 	Partial bool
 	Columns []quiver.ColumnID
 	// Missing inserts absent keys only.
@@ -361,6 +361,11 @@ func (t *Tablet) prepare(ctx context.Context, r *rows, in *Rows) (*kv.Change, er
 	}
 	if err != nil {
 		return nil, err
+	}
+	for _, id := range in.Columns {
+		if place := r.schema.Index(id); place >= 0 && p.Columns[place] == nil {
+			p.Listed = append(p.Listed, place)
+		}
 	}
 	return r.tablet.Prepare(p, func() (int64, error) { return r.ids.next(ctx, t) })
 }

@@ -20,11 +20,34 @@ func (s *Service) GetFlightInfo(ctx context.Context, d *afl.FlightDescriptor) (*
 	if err != nil {
 		return nil, err
 	}
+	if parsed.Lookup != nil {
+		return s.lookupInfo(d, parsed.Lookup)
+	}
 	command, err := parsed.AsScan()
 	if err != nil {
 		return nil, err
 	}
 	return s.planInfo(ctx, d, command)
+}
+
+// lookupInfo plans a lookup: with keys it is one endpoint, without them there is none, for DoExchange answers it.
+func (s *Service) lookupInfo(d *afl.FlightDescriptor, c *flight.LookupCommand) (*afl.FlightInfo, error) {
+	l, err := s.newLookup(c)
+	if err != nil {
+		return nil, err
+	}
+	plan := flight.PlanInfo{TableID: l.table.ID, SchemaID: l.table.Schema.ID(), Ranges: []flight.Range{}, Tier: flight.TierLocal}
+	info := &afl.FlightInfo{
+		Schema: quiver.FormatSchemaMessage(l.shape.schema), FlightDescriptor: d, TotalRecords: -1, TotalBytes: -1,
+		Ordered: true, AppMetadata: plan.Encode(),
+	}
+	if c.Keys == nil {
+		return info, nil
+	}
+	ticket := *c
+	ticket.TableID = &l.table.ID
+	info.Endpoint = []*afl.FlightEndpoint{{Ticket: &afl.Ticket{Ticket: ticket.Encode()}, AppMetadata: plan.Encode()}}
+	return info, nil
 }
 
 // planInfo plans a read of a log, or of current rows.
@@ -83,6 +106,13 @@ func (s *Service) GetSchema(ctx context.Context, d *afl.FlightDescriptor) (*afl.
 	parsed, err := flight.ParseDescriptor(d)
 	if err != nil {
 		return nil, err
+	}
+	if parsed.Lookup != nil {
+		l, err := s.newLookup(parsed.Lookup)
+		if err != nil {
+			return nil, err
+		}
+		return &afl.SchemaResult{Schema: quiver.FormatSchemaMessage(l.shape.schema)}, nil
 	}
 	command, err := parsed.AsScan()
 	if err != nil {

@@ -83,11 +83,17 @@ func (l *lookup) minOffsets() error {
 	}
 	l.least = map[quiver.BucketID]quiver.Offset{}
 	for bucket, offset := range at.Offsets {
+		if err := checkBucket(l.table, bucket); err != nil {
+			return err
+		}
 		l.least[quiver.BucketID{Table: l.table.ID, Bucket: bucket}] = offset
 	}
 	for name, p := range at.Partitions {
 		if partition, ok := l.table.Partition(name); ok {
 			for bucket, offset := range p.Offsets {
+				if err := checkBucket(l.table, bucket); err != nil {
+					return err
+				}
 				l.least[quiver.BucketID{Table: l.table.ID, Partition: partition.ID, Bucket: bucket}] = offset
 			}
 		}
@@ -140,7 +146,7 @@ func (l *lookup) some(ctx context.Context, columns []arrow.Array, from, until in
 
 // find looks keys up in their buckets.
 func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, []bucketName, error) {
-	routes, err := l.route(columns)
+	routes, err := l.route(ctx, columns)
 	if err != nil {
 		return nil, nil, err
 	}

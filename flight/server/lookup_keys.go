@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -27,6 +28,13 @@ func (l *lookup) keySchema(client *arrow.Schema) (*quiver.Schema, error) {
 			}
 			return nil, quiver.Errorf(quiver.SchemaMismatch, "the keys have no column %q; they are %s: %q", c.Field.Name, what, l.table.ColumnNames(l.table.PrimaryKey)).
 				On("table " + l.table.Path())
+		}
+	}
+	names := l.table.ColumnNames(want)
+	for _, f := range client.Fields() {
+		if !slices.Contains(names, f.Name) {
+			return nil, quiver.Errorf(quiver.SchemaMismatch, "the keys have a column %q, and they are made of %q alone", cutWord(f.Name), names).
+				On("table " + l.table.Path()).Advise("leave it out")
 		}
 	}
 	return l.table.Schema.Pick(want)

@@ -72,6 +72,7 @@ func (r *receiver) keyedRows(batch *record.Batch, order flight.BatchOrder) *tabl
 	}
 	if order.Columns != nil {
 		rows.Partial = true
+		rows.Columns = make([]quiver.ColumnID, 0, len(order.Columns))
 		for _, name := range order.Columns {
 			if c, ok := r.table.Schema.ByName(name); ok {
 				rows.Columns = append(rows.Columns, c.ID)
@@ -86,15 +87,43 @@ func (r *receiver) checkKeyed(batch *record.Batch, order flight.BatchOrder) erro
 	if err := flight.CheckOp(r.table, order.Op, order.Columns, order.Bucket); err != nil {
 		return err
 	}
-	if order.Op != flight.OpDelete {
+	upserts, err := r.checkChangeTypes(batch)
+	if err != nil {
+		return err
+	}
+	if upserts || order.Op != flight.OpDelete && r.schema.Index(quiver.ChangeTypeID) < 0 {
 		if err := r.checkWhole(order.Columns); err != nil {
 			return err
 		}
 	}
-	if err := r.checkChangeTypes(batch); err != nil {
+	if err := r.checkExpected(batch); err != nil {
 		return err
 	}
 	return r.checkKeysOf(batch)
+}
+
+// checkExpected refuses expected offsets that no row has.
+func (r *receiver) checkExpected(batch *record.Batch) error {
+	at := r.schema.Index(quiver.ExpectedOffsetID)
+	if at < 0 {
+		return nil
+	}
+	rec, err := batch.Decode()
+	if err != nil {
+		return err
+	}
+	defer rec.Release()
+	expected, ok := rec.Column(at).(*array.Int64)
+	if !ok {
+		return quiver.Errorf(quiver.Internal, "expected offsets are %s", rec.Column(at).DataType())
+	}
+	for i := range expected.Len() {
+		if !expected.IsNull(i) && expected.Value(i) < -1 {
+			return quiver.Errorf(quiver.SchemaMismatch, "row %d has %s %d", i, quiver.ExpectedOffsetColumn, expected.Value(i)).
+				Advise("take the __offset of a lookup, -1 for a key that must be absent, or null for no condition")
+		}
+	}
+	return nil
 }
 
 // maxKey is the most bytes that the text and binary values of a primary key may have together.
@@ -170,28 +199,30 @@ func (r *receiver) checkWhole(columns []string) error {
 // changeWords are what a row may be said to do.
 var changeWords = []string{quiver.Insert.String(), quiver.UpdateAfter.String(), quiver.UpdateBefore.String(), quiver.Delete.String()}
 
-// checkChangeTypes refuses words that are no change types.
-func (r *receiver) checkChangeTypes(batch *record.Batch) error {
+// checkChangeTypes refuses words that are no change types, and tells whether any of them upserts.
+func (r *receiver) checkChangeTypes(batch *record.Batch) (upserts bool, err error) {
 	at := r.schema.Index(quiver.ChangeTypeID)
 	if at < 0 {
-		return nil
+		return false, nil
 	}
 	rec, err := batch.Decode()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer rec.Release()
 	words, ok := rec.Column(at).(*array.String)
 	if !ok {
-		return quiver.Errorf(quiver.Internal, "change types are %s", rec.Column(at).DataType())
+		return false, quiver.Errorf(quiver.Internal, "change types are %s", rec.Column(at).DataType())
 	}
 	for i := range words.Len() {
-		if word := words.Value(i); !slices.Contains(changeWords, word) {
-			return quiver.Errorf(quiver.SchemaMismatch, "row %d has %s %q", i, quiver.ChangeTypeColumn, cutWord(word)).
+		word := words.Value(i)
+		if !slices.Contains(changeWords, word) {
+			return false, quiver.Errorf(quiver.SchemaMismatch, "row %d has %s %q", i, quiver.ChangeTypeColumn, cutWord(word)).
 				Advise(fmt.Sprintf("take one of %q", changeWords))
 		}
+		upserts = upserts || word[0] == '+'
 	}
-	return nil
+	return upserts, nil
 }
 
 // cutWord cuts text of a client short for an error.

@@ -142,7 +142,8 @@ func parsePut(raw []byte) (*flight.PutCommand, error) {
 // mayCreate tells whether a table that is not there may be created by this stream.
 func (r *receiver) mayCreate(err error) bool {
 	return quiver.ReasonOf(err) == quiver.TableNotFound && r.service.options.CreateTables && r.command.TableID == nil &&
-		r.command.Table.Partition == "" // a table that is made by a batch has no partitions
+		r.command.Table.Partition == "" && // a table that is made by a batch has no partitions,
+		r.command.Op != flight.OpUpsert && r.command.Op != flight.OpDelete && r.command.Columns == nil // and no primary key
 }
 
 // openTable makes the gate between the client's schema and the table's.
@@ -161,7 +162,7 @@ func (r *receiver) openTable() error {
 		return err
 	})
 	if err != nil {
-		return r.about(err)
+		return r.about(advise(err, "see table.describe"))
 	}
 	r.input.Summarize(record.NewSummary(r.table.StatisticsColumns()))
 	if r.table.Partitioned() || len(r.table.BucketKey) > 0 && r.table.Buckets > 1 {

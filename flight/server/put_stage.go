@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/flight"
@@ -250,17 +252,26 @@ func (r *receiver) partitions(shares []record.Share) (map[string]quiver.Partitio
 	if len(missing) == 0 {
 		return ids, nil
 	}
-	if !table.Options.CreateOnWrite {
-		return nil, quiver.Errorf(quiver.PartitionNotFound, "there is no partition %s, and partition.create-on-write is false", missing[0]).
-			On("table " + table.Path()).Advise("create it with partition.create")
-	}
-	made, _, err := r.service.coordinator.CreatePartitions(r.ctx, table.ID, missing, true)
+	made, err := r.service.makePartitions(r.ctx, table, missing)
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range missing {
 		ids[name] = made[i].ID
 	}
-	r.service.metrics.partitions.Add(float64(len(missing)))
 	return ids, nil
+}
+
+// makePartitions makes the partitions of rows that are written, if the table has that.
+func (s *Service) makePartitions(ctx context.Context, table *quiver.Table, names []string) ([]quiver.Partition, error) {
+	if !table.Options.CreateOnWrite {
+		return nil, quiver.Errorf(quiver.PartitionNotFound, "there is no partition %s, and partition.create-on-write is false", names[0]).
+			On("table " + table.Path()).Advise("create it with partition.create")
+	}
+	made, _, err := s.coordinator.CreatePartitions(ctx, table.ID, names, true)
+	if err != nil {
+		return nil, err
+	}
+	s.metrics.partitions.Add(float64(len(names)))
+	return made, nil
 }

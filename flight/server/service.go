@@ -158,6 +158,15 @@ func about(table string, err error) error {
 	return err
 }
 
+// advise tells what to do in an error that does not tell it yet.
+func advise(err error, hint string) error {
+	var known *quiver.Error
+	if errors.As(err, &known) && known.Hint == "" {
+		return known.Advise(hint)
+	}
+	return err
+}
+
 // parseSchema reads a schema that a client sent, within bounds.
 func parseSchema(message []byte) (*arrow.Schema, error) {
 	schema, _, err := record.ParseSchema(message)
