@@ -162,6 +162,39 @@ def test_partial_delete(client, table):
     assert log(client, table)[2:] == [("-U", 1, 1, "a"), ("+U", 1, None, "a"), ("-D", 1, None, "a")]
 
 
+def test_partial_delete_by_keys(client, table):
+    """A delete of some columns needs their names only, not their values."""
+    keyed(client, table)
+    put(client, table, rows((1, 1, "a"), (2, 2, None)))
+    only = pa.table({"k": pa.array([1, 2, 3], pa.int64())})
+    put(client, table, only, op="delete", columns=["v"])
+    assert current(client, table) == [(1, None, "a")]  # of 2 nothing was left
+    with refused("BAD_COMMAND", "columns"):
+        put(client, table, only, op="delete", columns=[])
+    put(client, table, only, op="delete", columns=["v", "s"])
+    assert current(client, table) == []
+
+
+def test_no_columns(client, table):
+    """A list without columns is one: keys are inserted, and nothing changes of those that are there."""
+    keyed(client, table)
+    put(client, table, rows((1, 1, "a")))
+    put(client, table, rows((1, 9, "z"), (2, 9, "z")), columns=[])
+    assert current(client, table) == [(1, 1, "a"), (2, None, None)]
+
+
+def test_deletes_by_change_type_need_keys_only(client, table):
+    schema = pa.schema([pa.field("k", pa.int64(), False), pa.field("need", pa.int64(), False)])
+    keyed(client, table, schema)
+    put(client, table, rows((1, 1), (2, 2), schema=schema))
+    gone = pa.table({"k": pa.array([1], pa.int64()), "__change_type": ["-D"]})
+    put(client, table, gone, op="delete")
+    assert current(client, table) == [(2, 2)]
+    with refused("SCHEMA_MISMATCH", "need"):
+        put(client, table, gone.set_column(1, "__change_type", pa.array(["+I"])), op="delete")
+    assert current(client, table) == [(2, 2)]
+
+
 def test_required_columns_stay_required(client, table):
     schema = pa.schema([pa.field("k", pa.int64(), False), pa.field("need", pa.int64(), False), pa.field("s", pa.string())])
     keyed(client, table, schema)
@@ -308,6 +341,19 @@ def test_partitioned(client, table):
     assert len(got) == len(expected) + 1
     action(client, "partition.drop", {"table": table, "partition": "day=2026-11-02"})
     assert len(current(client, table)) == len([r for r in expected if r[0] != days[1]]) + 1
+
+
+def test_insert_missing_makes_partitions(client, table):
+    schema = pa.schema([pa.field("day", pa.string(), False), pa.field("k", pa.int64(), False), pa.field("v", pa.int64())])
+    keyed(client, table, schema, key=("day", "k"), partition_by=["day"], buckets=2)
+    asked = pa.record_batch({"day": ["a", "b", "a"], "k": pa.array([1, 1, 2], pa.int64())})
+    assert find(client, table, asked).num_rows == 0
+    assert action(client, "partition.list", {"table": table}) == []
+    assert find(client, table, asked, insert_missing=True)["__key_index"].to_pylist() == [0, 1, 2]
+    assert [p["partition"] for p in action(client, "partition.list", {"table": table})] == ["day=a", "day=b"]
+    keyed(client, table + "_fixed", schema, key=("day", "k"), partition_by=["day"], options={"partition.create-on-write": "false"})
+    with refused("PARTITION_NOT_FOUND", "day=a", "partition.create"):
+        find(client, table + "_fixed", asked, insert_missing=True)
 
 
 # Merge engines.
@@ -606,10 +652,12 @@ def test_lookup_refusals(client, table):
             (keys(1, name="x"), {}, "SCHEMA_MISMATCH", "k"),
             (keys("a", type=pa.string()), {}, "SCHEMA_MISMATCH", "k"),
             (keys(None), {}, "SCHEMA_MISMATCH", "k"),
+            (pa.record_batch({"k": [1], "v": [1]}), {}, "SCHEMA_MISMATCH", "leave it out"),
             (keys(1), {"columns": ["vv"]}, "BAD_COMMAND", "v"),
             (keys(1), {"columns": ["__timestamp"]}, "BAD_COMMAND", "__timestamp"),
             (keys(1), {"prefixx": True}, "BAD_COMMAND", "prefix"),
             (keys(1), {"min_offsets": {"0": 10**6}}, "OFFSET_OUT_OF_RANGE", "1000000"),
+            (keys(1), {"min_offsets": {"7": 1}}, "BUCKET_NOT_FOUND", "7"),
             (keys(1), {"table_id": 10**6}, "TABLE_RECREATED", ""),
     ):
         with refused(code, words):
@@ -804,6 +852,17 @@ def test_evolution(client, table):
         alter(client, table, {"widen": {"name": "k", "type": "int64"}}, {"drop": "k"})
 
 
+def test_decided_options_stay(client, table):
+    """What is decided when a table is created is refused afterwards, also beside other changes, and never passed over."""
+    keyed(client, table, options={"merge-engine": "first-row"})
+    for change in ({"set": {"merge-engine": "versioned"}}, {"set": {"merge-engine": "last-row"}}, {"reset": ["merge-engine"]},
+                   {"set": {"auto-increment": "v"}}, {"set": {"changelog-image": "wal", "auto-increment": "v"}}):
+        with refused("BAD_OPTION", "decided when the table is created"):
+            alter(client, table, change)
+    assert alter(client, table, {"set": {"merge-engine": "first-row", "changelog-image": "wal"}})["options"] == {
+        "merge-engine": "first-row", "changelog-image": "wal"}
+
+
 def test_evolution_under_open_stream(client, table):
     keyed(client, table)
     with Put(client, command(put=table), KV) as stream:
@@ -851,6 +910,7 @@ def test_wrong_input(client, table):
             (typed.set_column(3, "__change_type", pa.array([1])), {}, "SCHEMA_MISMATCH", "__change_type"),
             (typed.set_column(3, "__change_type", pa.array([None], pa.string())), {}, "SCHEMA_MISMATCH", "__change_type"),
             (typed.set_column(3, "__expected_offset", pa.array(["x"])), {}, "SCHEMA_MISMATCH", "__expected_offset"),
+            (typed.set_column(3, "__expected_offset", pa.array([-2])), {}, "SCHEMA_MISMATCH", "-2"),
             (rows((1, 1, "a")), {"op": "append"}, "BAD_COMMAND", "append"),
             (rows((1, 1, "a")), {"op": "upset"}, "BAD_COMMAND", "upsert"),
             (rows((1, 1, "a")), {"columns": ["w"]}, "BAD_COMMAND", "w"),
@@ -860,6 +920,9 @@ def test_wrong_input(client, table):
     ):
         with refused(code, words):
             put(client, table, data, **options)
+    for options in ({"op": "upsert"}, {"op": "delete"}, {"columns": ["v"]}):  # no log table is made of it
+        with refused("TABLE_NOT_FOUND", table + "_nowhere"):
+            put(client, table + "_nowhere", rows((1, 1, "a")), **options)
     create(client, table + "_log", KV)
     for options in ({"op": "upsert"}, {"op": "delete"}, {"columns": ["v"]}):
         with refused("BAD_COMMAND", "primary"):
@@ -987,6 +1050,33 @@ def test_filters_of_a_changelog(client, table):
     assert read(client, table, read="log", filter="__change_type = '-D'", columns=["k"]).to_pylist() == [{"k": 2}]
     with refused("BAD_FILTER"):
         read(client, table, filter="__change_type = '+I'")
+
+
+def test_change_type_as_system_column(client, table):
+    keyed(client, table)
+    put(client, table, rows((1, 1, "a")))
+    for mode in ("log", "table+log"):
+        for columns, system, names in ((None, ["__offset", "__change_type"], ["k", "v", "s", "__offset", "__change_type"]),
+                                       (["__change_type", "k"], ["__change_type"], ["k", "__change_type"]),
+                                       ([], ["__change_type"], ["__change_type"])):
+            more = {} if columns is None else {"columns": columns}
+            got = read(client, table, read=mode, system_columns=system, **more)
+            assert got.schema.names == names and got["__change_type"].to_pylist() == ["+I"]
+
+
+def test_plan_of_lookup(client, table):
+    """A lookup is planned like a read: its schema, and with keys a ticket."""
+    keyed(client, table)
+    put(client, table, rows((1, 1, "a")))
+    asked = command(lookup=table, keys=[[1], [2]], columns=["s", "__offset"])
+    info = client.get_flight_info(asked)
+    assert info.schema.names == client.get_schema(asked).schema.names == ["__key_index", "s", "__offset"]
+    endpoint, = info.endpoints
+    assert client.do_get(endpoint.ticket).read_all().to_pylist() == [{"__key_index": 0, "s": "a", "__offset": 0}]
+    info = client.get_flight_info(command(lookup=table))
+    assert info.schema.names == ["__key_index", "k", "v", "s"] and len(info.endpoints) == 0
+    with refused("BAD_COMMAND", "put command"):
+        client.get_flight_info(command(put=table))
 
 
 def test_plans(client, table):

@@ -3,12 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -28,7 +26,8 @@ func newLookup() *cobra.Command {
 		Example: `  quiver lookup shop.customers 17 18
   quiver lookup shop.stock 17,eu                 a key of two columns; also '[17, "eu"]'
   quiver lookup shop.stock 17 --prefix           all rows whose key begins so
-  quiver lookup shop.customers --keys ids.txt    one key on each line; - is standard input`,
+  quiver lookup shop.customers --keys ids.txt    one key on each line; - is standard input
+  quiver lookup names Ada Bo --insert-missing    keys that are not there are inserted, with defaults`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{errors.New("quiver lookup: TABLE is missing")}
@@ -41,6 +40,8 @@ func newLookup() *cobra.Command {
 	flags.StringSliceVar(&l.command.Columns, "columns", nil, "columns to read, a,b; by default all; __offset is the row's version")
 	flags.BoolVar(&l.command.Prefix, "prefix", false, "keys are the first columns of the primary key")
 	flags.StringVar(&l.file, "keys", "", "a file with more keys, one on each line; - is standard input")
+	flags.BoolVar(&l.command.InsertMissing, "insert-missing", false, "insert keys that are not there, with the defaults of the other columns")
+	flags.StringVar(&l.least, "min-offsets", "", `wait until the rows show all changes before these: an offset, or by bucket {"0": 17} (read your writes)`)
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
 		l.call, l.command.Table, l.texts = c, flight.Named(args[0]), args[1:]
 		return l.run(ctx)
@@ -53,8 +54,10 @@ type lookingUp struct {
 	command flight.LookupCommand
 	texts   []string // keys as they are written
 	file    string
+	least   string // --min-offsets
 
 	table  flight.TableDescription
+	reader keyReader
 	writer tabular.Writer // nil before the first answer
 	keys   int
 	rows   int64
@@ -70,9 +73,11 @@ func (l *lookingUp) run(ctx context.Context) error {
 	if l.table, err = l.client.DescribeTable(asked, l.command.Table.String()); err != nil {
 		return err
 	}
-	if len(l.table.PrimaryKey) == 0 {
-		return quiver.Errorf(quiver.BadCommand, "only a table with a primary key has keys, and this is a log table").
-			On("table " + l.table.Table).Advise("use 'quiver scan --where'")
+	if l.reader, err = newKeyReader(l.table, "use 'quiver scan --where'"); err != nil {
+		return err
+	}
+	if l.command.MinOffsets, err = parseMinOffsets(l.least, l.table); err != nil {
+		return err
 	}
 	for _, text := range l.texts {
 		if err := l.add(ctx, text, "key "+text); err != nil {
@@ -141,7 +146,7 @@ const keysAtOnce = 5000
 
 // add takes a key, and looks up those there are once they are many.
 func (l *lookingUp) add(ctx context.Context, text, where string) error {
-	key, err := l.parse(text)
+	key, err := l.reader.read(text, l.command.Prefix)
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", where, err)}
 	}
@@ -153,73 +158,45 @@ func (l *lookingUp) add(ctx context.Context, text, where string) error {
 	return l.find(ctx)
 }
 
-// parse makes JSON of a key as people write it: 17, or 17,eu with quotes as in CSV, or JSON.
-func (l *lookingUp) parse(text string) (json.RawMessage, error) {
-	if strings.HasPrefix(text, "[") && json.Valid([]byte(text)) {
-		return json.RawMessage(text), nil
-	}
-	columns := l.table.PrimaryKey
-	fields := []string{text}
-	if len(columns) > 1 {
-		r := csv.NewReader(strings.NewReader(text))
-		var err error
-		if fields, err = r.Read(); err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf(`%q is no key; write 17,eu or '[17, "eu"]'`, text)
-		}
-	}
-	if len(fields) > len(columns) || len(fields) < len(columns) && !l.command.Prefix {
-		hint := ""
-		if len(fields) < len(columns) {
-			hint = "; --prefix finds all rows whose key begins so"
-		}
-		return nil, fmt.Errorf("it has %d values, the primary key has %d columns: %s%s", len(fields), len(columns), strings.Join(columns, ", "), hint)
-	}
-	values := make([]json.RawMessage, len(fields))
-	for i, field := range fields {
-		values[i] = l.value(columns[i], field)
-	}
-	return json.Marshal(values)
-}
-
-// value writes one value of a key in JSON. The server says what is wrong with it.
-func (l *lookingUp) value(column, text string) json.RawMessage {
-	plain := false
-	for _, c := range l.table.Columns {
-		if c.Name == column {
-			plain = c.Type == "bool" || strings.HasPrefix(c.Type, "int") || strings.HasPrefix(c.Type, "uint")
-		}
-	}
-	if plain && json.Valid([]byte(text)) {
-		return json.RawMessage(text)
-	}
-	quoted, _ := json.Marshal(text) // a string can always be written
-	return quoted
-}
-
 // find looks up the keys there are, and writes what is found.
 func (l *lookingUp) find(ctx context.Context) error {
 	if len(l.command.Keys) == 0 && l.writer != nil {
 		return nil
 	}
-	ctx, cancel := l.ask(ctx)
+	ctx, begun, cancel := l.begin(ctx)
 	defer cancel()
 	l.command.TableID = &l.table.TableID
-	found, err := l.client.LookupKeys(ctx, l.command)
-	if err != nil {
-		return err
+	err := l.client.LookupEach(ctx, l.command, func(batch arrow.RecordBatch) error {
+		begun()
+		return l.write(batch)
+	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
 	}
 	l.command.Keys = nil
-	defer func() {
-		for _, batch := range found {
-			batch.Release()
-		}
-	}()
-	for _, batch := range found {
-		if err := l.write(batch); err != nil {
-			return err
-		}
+	return err
+}
+
+// parseMinOffsets reads offsets that the rows have to show: one number where the table has one bucket, or the vector
+// that the answers of a put make.
+func parseMinOffsets(text string, table flight.TableDescription) (flight.Offsets, error) {
+	const hint = `write {"0": 17}, on a partitioned table {"dt=2026-11-22": {"0": 17}}, or 17 where there is one bucket`
+	if text == "" {
+		return flight.Offsets{}, nil
 	}
-	return nil
+	if n, err := strconv.ParseUint(text, 10, 63); err == nil {
+		if table.Buckets != 1 || len(table.PartitionBy) > 0 {
+			return flight.Offsets{}, usageError{fmt.Errorf("--min-offsets %s names one offset, and the table has several buckets; %s", text, hint)}
+		}
+		return flight.Offsets{Buckets: flight.BucketOffsets{0: quiver.Offset(n)}}, nil
+	}
+	var held struct {
+		At flight.Offsets `json:"at"`
+	}
+	if err := flight.DecodeStrict([]byte(`{"at":`+text+`}`), &held, quiver.BadCommand); err != nil {
+		return held.At, usageError{fmt.Errorf("--min-offsets %s: %s", text, hint)}
+	}
+	return held.At, nil
 }
 
 func (l *lookingUp) write(batch arrow.RecordBatch) (err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -25,20 +26,49 @@ func newScan() *cobra.Command {
 		Example: `  quiver scan shop.orders --columns id,price --where "price > 100"
   quiver scan shop.orders --from -1h -o parquet > last-hour.parquet
   quiver scan shop.orders -o arrow | quiver append copy --create
-  quiver scan shop.customers --read table+log            the current rows, then what changed since`,
+  quiver scan shop.customers --order key --key-range 17..42
+  quiver scan shop.customers --read table+log -f         the current rows, then what changes from there on`,
 		Args: arguments("TABLE"),
 	}
 	var f scanFlags
+	var keyRange string
+	var follow bool
 	f.add(cmd.Flags())
 	f.addRange(cmd.Flags())
 	cmd.Flags().Var(&f.limit, "limit", "at most so many rows")
+	cmd.Flags().StringVar(&f.order, "order", "", "of current rows: key, in the order of their keys")
+	cmd.Flags().StringVar(&keyRange, "key-range", "", "of current rows: only keys FROM..UNTIL, the end exclusive: 17..42, 17.., ..42; the first values of keys will do")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "of a log: go on with rows as they come, until interrupted")
 	return verb(cmd, func(ctx context.Context, c *call, args []string) error {
 		command, err := f.command(args[0])
 		if err != nil {
 			return err
 		}
+		if keyRange != "" {
+			if command.KeyRange, err = c.keyRange(ctx, args[0], keyRange); err != nil {
+				return err
+			}
+		}
+		if command.Follow = follow; follow {
+			return c.follow(ctx, command)
+		}
 		return c.copyOut(ctx, command)
 	})
+}
+
+// keyRange reads a range of keys of a table.
+func (c *call) keyRange(ctx context.Context, table, text string) (json.RawMessage, error) {
+	ctx, cancel := c.ask(ctx)
+	defer cancel()
+	d, err := c.client.DescribeTable(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := newKeyReader(d, "use --where")
+	if err != nil {
+		return nil, err
+	}
+	return keys.readRange(text)
 }
 
 // newHead reads the first rows there are.
@@ -71,6 +101,7 @@ type scanFlags struct {
 	from      string
 	until     string
 	read      string
+	order     string
 	limit     optionalCount
 }
 
@@ -91,7 +122,7 @@ func (f *scanFlags) addRange(flags *pflag.FlagSet) {
 
 // command makes the scan that the flags ask for.
 func (f *scanFlags) command(table string) (flight.ScanCommand, error) {
-	command := flight.ScanCommand{Table: flight.Named(table), Columns: f.columns, SystemColumns: f.system, Read: f.read}
+	command := flight.ScanCommand{Table: flight.Named(table), Columns: f.columns, SystemColumns: f.system, Read: f.read, Order: f.order}
 	if f.where != "" {
 		command.Filter = &f.where
 	}
