@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,9 @@ func TestDatasets(t *testing.T) {
 		{bid(1000, 3), 100, 140},
 		{wide100(200, 3), 720, 780},
 		{int32s(1000, 3), 4, 4.2},
+		{keyed("every", 1024, 4, everyKey(4096), 0), 80, 110},
+		{keyed("uniform", 1024, 4, uniformKeys(4096), 1), 80, 110},
+		{keyed("zipf", 1024, 4, zipfKeys(4096), 0), 80, 110},
 	} {
 		t.Run(test.set.name, func(t *testing.T) {
 			a, b := test.set.generate(1), test.set.generate(1)
@@ -109,6 +113,51 @@ func TestDatasets(t *testing.T) {
 				t.Errorf("%d batches, %v", i, err)
 			}
 		})
+	}
+}
+
+// keysOf gives the keys and the amounts of a set of D5.
+func keysOf(d *dataset) (keys, amounts []int64) {
+	for i := range d.batches {
+		batch := d.generate(i)
+		keys = append(keys, batch.Column(0).(*array.Int64).Int64Values()...)
+		amounts = append(amounts, batch.Column(1).(*array.Int64).Int64Values()...)
+		batch.Release()
+	}
+	return keys, amounts
+}
+
+// TestKeys checks which keys the sets of D5 have: each one once, or few often, and all of them with new values.
+func TestKeys(t *testing.T) {
+	const keys = 4096
+	every, _ := keysOf(keyed("every", 1024, keys/1024, everyKey(keys), 0))
+	slices.Sort(every)
+	for i, key := range every {
+		if key != int64(i) {
+			t.Fatalf("key %d stands at place %d", key, i)
+		}
+	}
+	zipf, first := keysOf(keyed("zipf", 1024, 16, zipfKeys(keys), 0))
+	again, second := keysOf(keyed("zipf", 1024, 16, zipfKeys(keys), 1))
+	if !slices.Equal(zipf, again) {
+		t.Error("the same set has other keys")
+	}
+	same, often := 0, map[int64]int{}
+	for i := range first {
+		often[zipf[i]]++
+		if first[i] == second[i] {
+			same++
+		}
+		if zipf[i] < 0 || zipf[i] >= keys {
+			t.Fatalf("key %d", zipf[i])
+		}
+	}
+	if same > len(first)/100 {
+		t.Errorf("%d of %d values are the same", same, len(first))
+	}
+	// The most popular of 4,096 keys has 1/H of the draws, H the sum of 1/r^0.99: about 11 %.
+	if share := float64(often[0]) / float64(len(zipf)); share < 0.09 || share > 0.13 {
+		t.Errorf("the most popular key has %.3f of the rows", share)
 	}
 }
 

@@ -21,6 +21,7 @@
 //	S  a stock arrow-go Flight server that writes and reads IPC files
 //	C  a C++ Flight server (pyarrow) that holds the same batches in memory
 //	D  write + fdatasync of the same bytes in groups of the same sizes, in the same directory
+//	K  bare Pebble in a process of its own: each batch written and synced, the same keys looked up
 //
 // Laws:
 //

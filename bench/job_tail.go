@@ -77,62 +77,90 @@ func tail(ctx context.Context, q *quiverServer, producer *grpc.ClientConn, consu
 	}
 	clock := time.Now()
 	times := newHistogram()
+	ticket := map[string]any{"table": tailTable, "follow": true, "limit": rows}
+	followed := follow(ctx, consumer, ticket, func(batch arrow.RecordBatch) {
+		now := int64(time.Since(clock))
+		for _, due := range batch.Column(0).(*array.Int64).Int64Values() {
+			times.record(time.Duration(now - due))
+		}
+	})
+	m, err := onTime(q, rows, followed, func() error {
+		return produceOnTime(ctx, producer, clock, rows, tailTable, tailSchema, dueRows)
+	})
+	if err != nil {
+		return nil, err
+	}
+	times.report(m)
+	return m, q.drop(ctx, tailTable)
+}
+
+// follow reads a ticket to its end in the background.
+func follow(ctx context.Context, consumer *flight.Client, ticket map[string]any, see func(arrow.RecordBatch)) <-chan error {
 	followed := make(chan error, 1)
 	go func() {
-		ticket := map[string]any{"table": tailTable, "follow": true, "limit": rows}
-		_, err := getDecoded(ctx, consumer, ticket, func(batch arrow.RecordBatch) {
-			now := int64(time.Since(clock))
-			for _, due := range batch.Column(0).(*array.Int64).Int64Values() {
-				times.record(time.Duration(now - due))
-			}
-		})
+		_, err := getDecoded(ctx, consumer, ticket, see)
 		followed <- err
 	}()
+	return followed
+}
+
+// onTime meters a producer with a follower.
+func onTime(q *quiverServer, rows int, followed <-chan error, produce func() error) (metrics, error) {
 	m, err := metered(q.process, 1, func() (work, error) {
 		return timed(int64(rows), func() error {
-			if err := produceOnTime(ctx, producer, clock, rows); err != nil {
+			if err := produce(); err != nil {
 				return err
 			}
 			return <-followed
 		})
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		m.perRow(int64(rows))
 	}
-	m.perRow(int64(rows))
-	times.report(m)
-	return m, q.drop(ctx, tailTable)
+	return m, err
 }
 
-// produceOnTime sends rows when they are due. It sleeps in the kernel, since the runtime's timers are late by up to a
-// millisecond, on a thread of its own.
-func produceOnTime(ctx context.Context, conn *grpc.ClientConn, clock time.Time, rows int) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	stream, err := openPut(ctx, conn, pathOf("default", tailTable), tailSchema)
+// produceOnTime sends rows when they are due: n rows from the i-th on are what encode makes of them.
+func produceOnTime(ctx context.Context, conn *grpc.ClientConn, clock time.Time, rows int, table string, schema *arrow.Schema, encode func(first, interval time.Duration, i, n int) (*frame, error)) error {
+	stream, err := openPut(ctx, conn, pathOf("default", table), schema)
 	if err != nil {
 		return err
 	}
 	const lead, interval = 50 * time.Millisecond, time.Second / tailRate
 	first := time.Since(clock) + lead // the reader is there by then
-	for sent := 0; sent < rows; {
-		due := first + time.Duration(sent)*interval
+	if err := whenDue(clock, first, interval, rows, func(i, n int) error {
+		f, err := encode(first, interval, i, n)
+		if err != nil {
+			return err
+		}
+		return stream.send(f)
+	}); err != nil {
+		return err
+	}
+	return stream.finish()
+}
+
+// whenDue calls a function for things that are due one after the other, the first one at a time of the clock: each at
+// its time, with whatever else is due by then. It sleeps in the kernel, since the runtime's timers are late by up to a
+// millisecond, on a thread of its own, whose sleep is not stretched.
+func whenDue(clock time.Time, first, interval time.Duration, count int, do func(i, n int) error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // nanoseconds; the kernel's default is 50 µs
+	for done := 0; done < count; {
+		due := first + time.Duration(done)*interval
 		if wait := due - time.Since(clock); wait > 0 {
 			pause := unix.NsecToTimespec(int64(wait))
 			_ = unix.Nanosleep(&pause, nil) // woken early it looks again
 			continue
 		}
-		n := min(int((time.Since(clock)-first)/interval)+1-sent, rows-sent)
-		f, err := dueRows(first, interval, sent, n)
-		if err != nil {
+		n := min(int((time.Since(clock)-first)/interval)+1-done, count-done)
+		if err := do(done, n); err != nil {
 			return err
 		}
-		if err := stream.send(f); err != nil {
-			return err
-		}
-		sent += n
+		done += n
 	}
-	return stream.finish()
+	return nil
 }
 
 // dueRows encodes n rows.

@@ -115,6 +115,8 @@ func init() {
 		{"J3", "Full scan", runScan},
 		{"J4", "Projected scan of wide100", runProject},
 		{"J5", "Append to consumer at 10,000 rows/s, durable", runTail},
+		{"J6", "Upserts with full changelog, durable", runUpsert},
+		{"J7", "Lookups", runLookup},
 		{"J9", "Restart after kill -9", runRestart},
 		{"J14", "Footprint", runFootprint},
 	}

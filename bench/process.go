@@ -131,6 +131,8 @@ func serve(args []string) error {
 		err = servePassthrough(ctx, announce)
 	case "tcp":
 		err = serveTCP(ctx, announce)
+	case "pebble":
+		err = servePebble(ctx, args[1], announce)
 	case "quiver":
 		err = serveQuiver(ctx, args[1], args[2], announce)
 	default:

@@ -3,7 +3,9 @@
 It lives through all rounds of a job, so that neither the interpreter's start nor the reading of files is timed.
 """
 
+import collections
 import json
+import random
 import sys
 import time
 
@@ -61,11 +63,38 @@ def get(command):
             "rows": rows // times, "messages": messages // times}
 
 
+def lookup(command):
+    """Looks batches of random keys up over one exchange, so many under way at a time, and times each."""
+    batch, batches, under_way = command["batch"], command["batches"], command["under_way"]
+    draw = random.Random(command["seed"])
+    asked = [pa.record_batch({command["key"]: pa.array([draw.randrange(command["keys"]) for _ in range(batch)], pa.int64())})
+             for _ in range(min(batches, 256))]
+    descriptor = fl.FlightDescriptor.for_command(json.dumps({"lookup": command["table"]}))
+    writer, reader = client(command["address"]).do_exchange(descriptor)
+    writer.begin(asked[0].schema)
+    sent, times, rows = collections.deque(), [], 0
+    began, cpu = time.perf_counter(), time.process_time()
+    for i in range(batches + under_way):
+        if i >= under_way:
+            while True:
+                chunk = reader.read_chunk()
+                rows += chunk.data.num_rows
+                if json.loads(chunk.app_metadata.to_pybytes())["last"]:
+                    break
+            times.append(time.perf_counter_ns() - sent.popleft())
+        if i < batches:
+            sent.append(time.perf_counter_ns())
+            writer.write_batch(asked[i % len(asked)])
+    took = {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "rows": rows, "times": times}
+    writer.close()
+    return took
+
+
 def main():
     for line in sys.stdin:
         command = json.loads(line)
         try:
-            answer = {"put": put, "get": get, "load": lambda c: load(c["file"]) and {}}[command["do"]](command)
+            answer = {"put": put, "get": get, "lookup": lookup, "load": lambda c: load(c["file"]) and {}}[command["do"]](command)
         except Exception as error:  # told to the other side, which ends the run
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"time"
 )
 
 //go:embed pyarrow_client.py
@@ -77,7 +78,19 @@ type pyTook struct {
 	CPU      float64 `json:"cpu"`
 	Rows     int64   `json:"rows"`
 	Messages int     `json:"messages"`
+	Times    []int64 `json:"times"` // ns of each request, of commands that time them
 	Error    string  `json:"error"`
+}
+
+// percentiles are those of the requests that were timed.
+func (t *pyTook) percentiles() metrics {
+	times := newHistogram()
+	for _, ns := range t.Times {
+		times.record(time.Duration(ns))
+	}
+	m := metrics{}
+	times.report(m)
+	return m
 }
 
 // do runs one command.

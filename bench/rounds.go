@@ -30,6 +30,8 @@ const (
 	messageKB    = "message KB"       // mean size of a message
 	groupMB      = "group MB"         // median size of a group commit
 	acksPerSec   = "acks/s"           //
+	keysPerSec   = "keys/s"           // looked up
+	changeBytes  = "log B/row"        // bytes of the changelog on the disk, for each row put
 	p50          = "p50 ms"           //
 	p99          = "p99 ms"           //
 	p999         = "p99.9 ms"         //
@@ -112,7 +114,7 @@ func takeSample(ctx context.Context, a arm, tries int) (s sample, err error) {
 // line is a sample in one line of progress.
 func (s *sample) line() string {
 	text := ""
-	for _, name := range []string{seconds, gbPerSec, rowsPerSec, storedPerSec, serverCPU, clientCPU, serverRow, clientRow, acksPerSec, p50, p99, p999, readyMS, firstReadMS, idleMB, idleCPU} {
+	for _, name := range []string{seconds, gbPerSec, rowsPerSec, storedPerSec, serverCPU, clientCPU, serverRow, clientRow, acksPerSec, keysPerSec, p50, p99, p999, readyMS, firstReadMS, idleMB, idleCPU} {
 		if v, ok := s.Metrics[name]; ok {
 			text += fmt.Sprintf("  %s %s", format(v), name)
 		}

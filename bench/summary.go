@@ -103,8 +103,8 @@ func allGoals(results []*result) string {
 
 // columnsInOrder are the metrics as the tables show them.
 var columnsInOrder = []string{
-	seconds, gbPerSec, storedPerSec, rowsPerSec, acksPerSec, p50, p99, p999, worst, serverCPU, clientCPU, serverRow, clientRow, serverPeak,
-	messageKB, groupMB, storedRatio, readyMS, firstReadMS, idleMB, idleCPU, binaryMB,
+	seconds, gbPerSec, storedPerSec, rowsPerSec, acksPerSec, keysPerSec, p50, p99, p999, worst, serverCPU, clientCPU, serverRow, clientRow, serverPeak,
+	messageKB, groupMB, storedRatio, changeBytes, readyMS, firstReadMS, idleMB, idleCPU, binaryMB,
 }
 
 // oneJob is the table of a job: medians, with least and most of the first metric of speed.
@@ -153,7 +153,7 @@ func cell(values []float64, metric string) string {
 	}
 	text := format(median(values))
 	switch metric {
-	case gbPerSec, acksPerSec, p50, p99, p999, readyMS, firstReadMS:
+	case gbPerSec, acksPerSec, keysPerSec, p50, p99, p999, readyMS, firstReadMS:
 		low, high := spread(values)
 		text += fmt.Sprintf(" (%s to %s)", format(low), format(high))
 	}
