@@ -17,7 +17,7 @@ import (
 )
 
 // benchTable is a key and six values, about 100 bytes a row.
-func benchTable(b *testing.B) Config {
+func benchTable(b testing.TB) Config {
 	s, err := quiver.NewSchema(1, arrow.NewSchema([]arrow.Field{
 		{Name: "id", Type: arrow.PrimitiveTypes.Int64},
 		{Name: "a", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "b", Type: arrow.PrimitiveTypes.Float64, Nullable: true},
@@ -45,9 +45,9 @@ func benchRows(c Config, r *rand.Rand, n, keys int) *Rows {
 	return &Rows{Len: n, Columns: rb.NewRecordBatch().Columns()}
 }
 
-func benchTablet(b *testing.B) (*Store, *Tablet, Config) {
+func benchTablet(b testing.TB, o Options) (*Store, *Tablet, Config) {
 	c := benchTable(b)
-	dir, err := OpenDir(fs.Disk(), b.TempDir(), Options{})
+	dir, err := OpenDir(fs.Disk(), b.TempDir(), o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,14 +63,14 @@ func benchTablet(b *testing.B) (*Store, *Tablet, Config) {
 	return store, t, c
 }
 
-func fillBench(b *testing.B, t *Tablet, c Config, r *rand.Rand, rows, keys int) (end quiver.Offset) {
+func fillBench(b testing.TB, t *Tablet, c Config, r *rand.Rand, rows, keys int) (end quiver.Offset) {
 	for range rows / 4096 {
 		end = upsertBench(b, t, benchRows(c, r, 4096, keys), end)
 	}
 	return end
 }
 
-func upsertBench(b *testing.B, t *Tablet, rows *Rows, end quiver.Offset) quiver.Offset {
+func upsertBench(b testing.TB, t *Tablet, rows *Rows, end quiver.Offset) quiver.Offset {
 	change, err := t.Prepare(rows, nil)
 	if err != nil {
 		b.Fatal(err)
@@ -90,7 +90,7 @@ func upsertBench(b *testing.B, t *Tablet, rows *Rows, end quiver.Offset) quiver.
 func BenchmarkUpsert(b *testing.B) {
 	for _, keys := range []int{10_000, 200_000} {
 		b.Run(fmt.Sprint("keys=", keys), func(b *testing.B) {
-			_, t, c := benchTablet(b)
+			_, t, c := benchTablet(b, Options{})
 			r := rand.New(rand.NewPCG(1, 2))
 			end := fillBench(b, t, c, r, 2*keys, keys)
 			batches := make([]*Rows, 16)
@@ -109,7 +109,7 @@ func BenchmarkUpsert(b *testing.B) {
 // BenchmarkGet is one key of lookups of 1,000, beside bare Pebble.
 func BenchmarkGet(b *testing.B) {
 	const keys = 100_000
-	store, t, c := benchTablet(b)
+	store, t, c := benchTablet(b, Options{})
 	r := rand.New(rand.NewPCG(1, 2))
 	fillBench(b, t, c, r, 2*keys, keys)
 	asked := make([][]arrow.Array, 64)

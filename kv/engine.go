@@ -25,7 +25,7 @@ type engine struct {
 var _ pebble.LoggerAndTracer = (*engine)(nil)
 
 func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, error) {
-	e := &engine{fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, cache: pebble.NewCache(o.CacheBytes)}
+	e := &engine{fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, cache: pebble.NewCache(o.CacheBytes + memtables*o.MemtableBytes)}
 	db, err := pebble.Open(dir, e.options(lock, o))
 	if err == nil {
 		e.db = db
@@ -45,6 +45,9 @@ const (
 	l0Threshold = 4
 	l0Stop      = 64
 	openFiles   = 1000
+	// memtables is how many there may be. Pebble takes them off the cache: one that is not larger than all of them
+	// together keeps no block while much is written, and then every lookup reads whole filters from the disk.
+	memtables = 4
 )
 
 func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {
@@ -59,7 +62,7 @@ func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {
 		DisableWAL:                  true, // the log of each bucket is the write-ahead log
 		Cache:                       e.cache,
 		MemTableSize:                uint64(o.MemtableBytes),
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memtables,
 		L0CompactionThreshold:       l0Threshold,
 		L0StopWritesThreshold:       l0Stop,
 		MaxOpenFiles:                openFiles,

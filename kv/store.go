@@ -29,7 +29,7 @@ var (
 
 // Options of a Store.
 type Options struct {
-	CacheBytes    int64        // of blocks; 0: 64 MiB
+	CacheBytes    int64        // of blocks, and as much more as memtables are not using; 0: 64 MiB
 	MemtableBytes int64        // of one memtable, of which there may be four; 0: 32 MiB
 	ChangeBytes   int          // of the rows that one batch finds and of its changelog, at most; 0: 1 GiB
 	Logger        *slog.Logger // nil: none
