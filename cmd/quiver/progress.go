@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 type progress struct {
 	rows    atomic.Int64
 	started time.Time
-	quit    chan struct{}
+	quit    func() // asks it to end; may be called again
 	done    chan struct{}
 }
 
@@ -20,8 +21,9 @@ const progressEvery = 200 * time.Millisecond
 
 // progress starts showing.
 func (c *call) progress() *progress {
-	p := &progress{started: time.Now(), quit: make(chan struct{}), done: make(chan struct{})}
 	err := c.cmd.ErrOrStderr()
+	quit := make(chan struct{})
+	p := &progress{started: time.Now(), quit: sync.OnceFunc(func() { close(quit) }), done: make(chan struct{})}
 	if c.quiet || !isTerminal(err) {
 		close(p.done)
 		return p
@@ -33,7 +35,7 @@ func (c *call) progress() *progress {
 		last, lastAt := int64(0), p.started
 		for {
 			select {
-			case <-p.quit:
+			case <-quit:
 				fmt.Fprint(err, "\r\x1b[K")
 				return
 			case now := <-ticker.C:
@@ -46,9 +48,9 @@ func (c *call) progress() *progress {
 	return p
 }
 
-// stop ends it and takes the line away.
+// stop ends it and takes the line away. It may be called again.
 func (p *progress) stop() {
-	close(p.quit)
+	p.quit()
 	<-p.done
 }
 
