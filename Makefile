@@ -17,7 +17,7 @@ RACE_PKGS := ./internal/... ./arrowlog/... ./tablet/... ./coordinator/... ./flig
 export CGO_ENABLED ?= 0
 
 .PHONY: help build build-fault demo test vet lint unit race fuzz-corpus conformance crash docs \
-        fuzz-long torture torture-clients bench bench-smoke golden fmt clean
+        fuzz-long torture torture-clients planted bench bench-smoke golden fmt clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +35,10 @@ demo: build $(VENV)/ready ## load 336,776 real flights, read, project and tail t
 
 test: vet lint unit race conformance ## everything that CI runs
 
-vet: ## go vet, with and without the fault points
+vet: ## go vet, with and without the fault points and the planted bugs
 	$(GO) vet $(PKGS)
 	$(GO) vet -tags fault $(PKGS)
+	$(GO) vet -tags fault,planted $(PKGS)
 
 lint: $(LINT) ## golangci-lint, pinned
 	$(LINT) run --timeout 15m
@@ -68,6 +69,9 @@ torture: build build-fault $(VENV)/ready ## the server under real clients, kille
 torture-clients: build build-fault $(VENV)/ready ## the kill loop of conformance and the Go client over cut connections, for DURATION seconds each (default 600)
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_kill.py
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(GO) test -count 1 -tags fault -run Client ./node
+
+planted: ## the server with one bug after the other, planted on purpose: each is found by torture or by a test
+	$(GO) test -tags fault,planted -count 1 -v -timeout 3h -run TestPlanted ./torture
 
 golden: ## rewrite recorded answers; read the diff before you commit it
 	$(GO) test -tags fault . ./coordinator ./tablet/replica ./arrowlog/record -update

@@ -36,16 +36,17 @@ var layers = []layer{
 	{path: "internal/fs", goes: "vfs"},
 	{path: "internal/buf"},
 	{path: "internal/fault"},
+	{path: "internal/planted"},
 	{path: "internal/filter", allows: []string{""}},
 	{path: "internal/tabular", allows: []string{""}, goes: "parquet"},
-	{path: "arrowlog/record", allows: []string{"", "internal/buf"}},
-	{path: "arrowlog", allows: []string{"", "arrowlog/record", "internal/fs", "internal/buf", "internal/fault"}},
-	{path: "kv", allows: []string{"", "internal/fs", "internal/fault"}, goes: "pebble vfs"},
+	{path: "arrowlog/record", allows: []string{"", "internal/buf", "internal/planted"}},
+	{path: "arrowlog", allows: []string{"", "arrowlog/record", "internal/fs", "internal/buf", "internal/fault", "internal/planted"}},
+	{path: "kv", allows: []string{"", "internal/fs", "internal/fault", "internal/planted"}, goes: "pebble vfs"},
 	{path: "lakehouse", allows: []string{"", "arrowlog/record", "internal/filter", "internal/buf", "internal/fault"}, goes: "parquet"},
 	{path: "tablet/scan", allows: []string{"", "arrowlog/record", "internal/filter", "internal/buf"}},
 	{path: "tablet/replica", allows: []string{""}},
 	{path: "tablet", allows: []string{anyAbove}},
-	{path: "coordinator/metastore", allows: []string{"internal/fs", "internal/fault"}, goes: "pebble vfs zookeeper"},
+	{path: "coordinator/metastore", allows: []string{"internal/fs", "internal/fault", "internal/planted"}, goes: "pebble vfs zookeeper"},
 	{path: "coordinator", allows: []string{"", "coordinator/metastore"}},
 	{path: "flight/internal/codec", allows: []string{"internal/buf"}, goes: "grpc"},
 	// The Go client passes what a server sends through the same gate as a server passes what a client sends.
@@ -80,7 +81,7 @@ var fences = []struct {
 const everything = "everything"
 
 // pure are the packages that start no goroutine: the protocol cores, the logs, and what lies below them.
-var pure = []string{"", "internal/fs", "internal/buf", "internal/fault", "internal/filter", "arrowlog", "arrowlog/record", "tablet/replica", "coordinator"}
+var pure = []string{"", "internal/fs", "internal/buf", "internal/fault", "internal/planted", "internal/filter", "arrowlog", "arrowlog/record", "tablet/replica", "coordinator"}
 
 // aliases are the names under which some packages are imported everywhere, because theirs say too little.
 var aliases = map[string]string{
@@ -303,11 +304,11 @@ func checkNoGoroutine(t *testing.T, fset *token.FileSet, file *ast.File) {
 	})
 }
 
-// listPackages lists our packages as they are built without and with the fault points.
+// listPackages lists our packages as they are built without and with fault points, and with planted bugs.
 func listPackages(t *testing.T) []listed {
 	t.Helper()
 	var all []listed
-	for _, tags := range []string{"", "fault"} {
+	for _, tags := range []string{"", "fault", "fault,planted"} {
 		cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-tags="+tags, "-json", "./...")
 		out, err := cmd.Output()
 		var exit *exec.ExitError

@@ -9,6 +9,7 @@ import (
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/internal/fs"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // Group commit. Stage puts units into a queue; the first producer that waits for its own takes the log's role and
@@ -120,7 +121,7 @@ func (l *Log) commit() {
 	}
 	unknown := l.durable // only the role's holder changes it
 	var w *writtenError
-	if errors.As(err, &w) {
+	if errors.As(err, &w) && !planted.Is(planted.UnknownToldRefused) {
 		unknown = g.until
 	}
 	l.disk.metrics.failed.Inc()
@@ -318,6 +319,13 @@ const slowSync = time.Second
 func (l *Log) sync(f *file, g *group, began time.Time) error {
 	d := l.disk
 	wrote := d.options.Now()
+	if planted.Is(planted.AckBeforeSync) {
+		return nil
+	}
+	if planted.Is(planted.SyncRetried) && f.SyncData() != nil {
+		_ = f.SyncData()
+		return nil
+	}
 	if err := f.SyncData(); err != nil {
 		d.setFence(err)
 		return err
@@ -345,6 +353,9 @@ func (l *Log) writeBody(f *file, g *group) error {
 		meta, body := b.Stored()
 		parts = append(parts, meta)
 		parts = append(parts, body...)
+	}
+	if planted.Is(planted.PrefixFirst) {
+		_, _ = f.WriteAt(parts[0][:prefixSize], t.pos)
 	}
 	parts[0] = parts[0][prefixSize:]
 	zeros := t.zerosFor(g.size)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // fold is what the log says, read from its start to the offset next: its writers, its epochs, and what the next batch
@@ -49,6 +50,9 @@ func (f *fold) take(h *record.Header, producers []record.Producer) {
 		return
 	}
 	from := h.BaseOffset
+	if planted.Is(planted.MergedSequenceLost) {
+		producers = producers[:1]
+	}
 	for _, p := range producers {
 		until := from + quiver.Offset(p.Rows)
 		f.takeOne(p, from, until, f.time)

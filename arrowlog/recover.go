@@ -8,6 +8,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/internal/fs"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // Recovery. Opening a log reads its last segment only; what lies before it was synced before that was made.
@@ -280,6 +281,9 @@ func (f *fold) applyMet(b *met) error {
 	if err != nil {
 		return err
 	}
+	if planted.Is(planted.WritersForgotten) {
+		producers = nil
+	}
 	f.apply(&b.meta.Header, producers)
 	return nil
 }
@@ -333,7 +337,7 @@ func (r *recovery) keep(e entry) {
 func (r *recovery) decide(w *walker, stop stop) error {
 	kept := 0
 	for _, b := range r.met {
-		bad := !b.sound
+		bad := !b.sound && !planted.Is(planted.TornTailKept)
 		if b.base > r.end || b.pos > r.pos {
 			bad = true // something before it is missing
 		}

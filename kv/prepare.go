@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // Rows is a batch to be prepared.
@@ -161,7 +162,7 @@ func (p *preparation) overlay() (found []bool) {
 	found = make([]bool, len(p.states))
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.latest) == 0 {
+	if len(t.latest) == 0 || planted.Is(planted.OverlayNotFolded) {
 		return found
 	}
 	for i := range p.states {
@@ -324,6 +325,9 @@ func (p *preparation) update(s *state, next row) error {
 		}
 		after = bytes.Clone(after) // it gets an offset of its own
 	}
+	if planted.Is(planted.UpdateBeforeStale) {
+		s.now = after
+	}
 	p.before(s)
 	p.add(quiver.UpdateAfter, s, after)
 	s.set(after, len(p.entries)-1)
@@ -398,7 +402,7 @@ func (p *preparation) change() *Change {
 		switch {
 		case s.before == nil && s.now != nil:
 			c.inserted++
-		case s.before != nil && s.now == nil:
+		case s.before != nil && s.now == nil && !planted.Is(planted.DeleteNotCounted):
 			c.inserted--
 		}
 	}

@@ -2,6 +2,8 @@ package tablet
 
 import (
 	"context"
+
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // idBlock is numbers for an auto-increment column that this bucket may give out. They were taken from the table's
@@ -21,6 +23,9 @@ func (b *idBlock) next(ctx context.Context, t *Tablet) (int64, error) {
 			return 0, t.unavailable("the coordinator gave no numbers for the auto-increment column", err)
 		}
 		b.at, b.until = first, first+blockSize
+		if planted.Is(planted.NumbersNotReserved) {
+			b.at = max(1, first-blockSize)
+		}
 	}
 	b.at++
 	return b.at - 1, nil

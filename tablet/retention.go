@@ -7,6 +7,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/internal/planted"
 	"github.com/quiverlog/quiver/tablet/scan"
 )
 
@@ -253,7 +254,7 @@ func (s *Server) glance(id quiver.BucketID, now time.Time) (order, bool) {
 // Rows that were applied and are in memory only are written out first, now and then: of a table that is seldom changed
 // they would stay there, and the log with them.
 func (s *Server) needed(meta *quiver.Table, id quiver.BucketID, now time.Time) *quiver.Offset {
-	if !meta.Keyed() {
+	if !meta.Keyed() || planted.Is(planted.RetentionPassesRows) {
 		return nil
 	}
 	mark, err := s.rows.durable(id, now)

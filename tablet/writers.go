@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // writers is what the coordinator has granted to producers, for all buckets of the server.
@@ -50,7 +51,7 @@ func (w *writers) replace(grants []quiver.WriterGrant, next quiver.WriterID) {
 func (w *writers) checkLocked(id quiver.WriterID, epoch quiver.Epoch) *quiver.Error {
 	g, ok := w.grants[id]
 	switch {
-	case !ok || epoch == g.Epoch:
+	case !ok || epoch == g.Epoch || planted.Is(planted.EpochUnfenced):
 		return nil
 	case epoch < g.Epoch:
 		return quiver.Errorf(quiver.FencedWriter, "writer %d has epoch %d now, the batch is of epoch %d", id, g.Epoch, epoch).

@@ -140,7 +140,8 @@ func (n *nemesis) flip() error {
 	if err := n.live(life{kind: faultFlip}); err != nil {
 		return err
 	}
-	n.wait(time.Duration(200+n.random.IntN(600)) * time.Millisecond)
+	n.look()
+	n.wait(time.Duration(n.random.IntN(500)) * time.Millisecond)
 	if !n.server.running() {
 		n.violate("died: a flipped bit of %s ended the server with %v", path, n.server.cmd.ProcessState)
 	}

@@ -20,6 +20,7 @@ type nemesis struct {
 	strace string   // the program that fails system calls; "": there is none
 	faults map[string]bool
 	trace  *exec.Cmd
+	look   func() // reads everything that can be read and violates what is wrong in it
 }
 
 // The faults that can be chosen.
@@ -82,7 +83,7 @@ func (n *nemesis) draw() life {
 	case faultFull:
 		l.flags = []string{"--disk-reserve", strconv.FormatInt(1<<60, 10)}
 		if n.strace != "" && n.random.IntN(2) == 0 {
-			l.flags, l.strace = nil, []string{fmt.Sprintf("inject=pwritev,pwrite64:error=ENOSPC:when=%d..%d", hit, hit+n.random.IntN(20))}
+			l.flags, l.fails, l.strace = nil, true, []string{fmt.Sprintf("inject=pwritev,pwrite64:error=ENOSPC:when=%d..%d", hit, hit+n.random.IntN(20))}
 		}
 	case faultSync:
 		if n.strace == "" {

@@ -66,6 +66,7 @@ func (h *harness) round(number int, span time.Duration) (err error) {
 	defer r.close()
 	h.setDamaged(false)
 	end := time.Now().Add(span)
+	h.nemesis.look = r.look
 	h.nemesis.server.kill()
 	h.count("kills", 1)
 	for time.Now().Before(end) && h.ctx.Err() == nil && !h.enough() {
@@ -260,6 +261,45 @@ func (r *round) judge(c *conn) error {
 		return err
 	}
 	return judgeSums(r.ctx, c, r.table(tableSum), r.summer)
+}
+
+// keyOf is the key column of a table.
+func keyOf(kind string) string {
+	if kind == tableOnce {
+		return "word"
+	}
+	return "k"
+}
+
+// lookFor is how long a look may take.
+const lookFor = 10 * time.Second
+
+// look reads all tables of the round while clients write and bits may be flipped: what is shown is right, or refused.
+func (r *round) look() {
+	c, err := dial(r.addr)
+	if err != nil {
+		r.violate("the harness itself: %v", err)
+		return
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(r.ctx, lookFor)
+	defer cancel()
+	for _, kind := range allTables {
+		if kind == tableLog {
+			err = readAll(ctx, c, flight.ScanCommand{Table: flight.Named(r.table(kind))}, func(s *flight.Scanner) error {
+				if err := eachRow(s.Batch(), func(logRow) error { return nil }); err != nil {
+					return broken("%v", err)
+				}
+				return nil
+			})
+		} else {
+			_, err = foldLog(ctx, c, r.table(kind), keyOf(kind), func(change) error { return nil })
+		}
+		if err != nil && ctx.Err() == nil && !r.passing(err) {
+			r.violate("a look at %s: %v", r.table(kind), err)
+		}
+	}
+	r.count("looks", 1)
 }
 
 // close ends whatever is left of the round.

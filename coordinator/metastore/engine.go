@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/quiverlog/quiver/internal/fs"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // What one engine may hold in memory. Metadata is read once, when the coordinator starts, so a cache pays nothing;
@@ -63,7 +64,11 @@ func (e *engine) options(lock *pebble.Lock, memtable uint64) *pebble.Options {
 func (e *engine) write(txn *Txn, version int64, after digest) error {
 	b := e.db.NewBatch()
 	fill(b, txn, version, after)
-	if err := b.Commit(pebble.Sync); err != nil {
+	durable := pebble.Sync
+	if planted.Is(planted.MetadataUnsynced) {
+		durable = pebble.NoSync
+	}
+	if err := b.Commit(durable); err != nil {
 		e.fail(err)
 	}
 	return errors.Join(e.failure(), b.Close())
