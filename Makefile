@@ -66,8 +66,9 @@ fuzz-long: ## every fuzz target for FUZZTIME (default 10m) each
 torture: build build-fault $(VENV)/ready ## the server under real clients, killed and broken for DURATION (default 10m); KILLS, SEED, ARGS
 	$(GO) run ./torture -duration $${DURATION:-10m} -kills $${KILLS:-0} -seed $${SEED:-0} -python $(abspath $(PY)) $(ARGS)
 
-torture-clients: build build-fault $(VENV)/ready ## the kill loop of conformance and the Go client over cut connections, for DURATION seconds each (default 600)
+torture-clients: build build-fault $(VENV)/ready ## the kill loop of conformance, the streaming job and the Go client over cut connections, for DURATION seconds each (default 600)
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_kill.py
+	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_streaming_job.py
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(GO) test -count 1 -tags fault -run Client ./node
 
 planted: ## the server with one bug after the other, planted on purpose: each is found by torture or by a test
