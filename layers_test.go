@@ -39,6 +39,7 @@ var layers = []layer{
 	{path: "internal/planted"},
 	{path: "internal/filter", allows: []string{""}},
 	{path: "internal/tabular", allows: []string{""}, goes: "parquet"},
+	{path: "internal/registertest"},
 	{path: "arrowlog/record", allows: []string{"", "internal/buf", "internal/planted"}},
 	{path: "arrowlog", allows: []string{"", "arrowlog/record", "internal/fs", "internal/buf", "internal/fault", "internal/planted"}},
 	{path: "kv", allows: []string{"", "internal/fs", "internal/fault", "internal/planted"}, goes: "pebble vfs"},
