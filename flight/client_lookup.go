@@ -15,9 +15,12 @@ import (
 
 // LookupOptions are the options of a Lookuper. The zero value gives whole rows by whole keys.
 type LookupOptions struct {
-	Columns       []string        // user columns and __offset, the row's version, in the order wanted; nil: all user columns
-	Prefix        bool            // keys are the first columns of the primary key: all rows that begin with them are found
-	InsertMissing bool            // keys that are absent are inserted, the other columns by default or null, and found
+	Columns []string // user columns and __offset, the row's version, in the order wanted; nil: all user columns
+	Prefix  bool     // keys are the first columns of the primary key: all rows that begin with them are found
+	// InsertMissing inserts keys that are absent, the other columns by default or null, so that all are found: a key as it
+	// was inserted, or as it was there. After an outage it is asked again: what is found then may be what the first try
+	// inserted, and what became of it since.
+	InsertMissing bool
 	MinOffsets    Offsets         // the rows show at least what stands before these offsets of the changelog
 	TableID       *quiver.TableID // only in the table that this one is
 	BatchKeys     int             // most keys that Lookups gather into one request; 8,192 by default

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -100,6 +101,51 @@ func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int3
 		}
 	}
 	return t.store.readError(firstError(err, it.Error(), it.Close()))
+}
+
+// Changed finds some of the keys, by their places, nil: all, in a change that was staged: the rows that it left, whatever
+// became of them since.
+func (l *Lookup) Changed(t *Tablet, c *Change, which []int32, source int32) error {
+	key := slices.Clone(t.rows)
+	for i := range l.places(which) {
+		key = append(key[:len(t.rows)], l.keys[i]...)
+		at, ok := slices.BinarySearchFunc(c.mutations, key, func(m mutation, key []byte) int { return bytes.Compare(m.key, key) })
+		if !ok || c.mutations[at].row == nil {
+			continue
+		}
+		found, err := t.read(l.shape, c.mutations[at].row)
+		if err != nil {
+			return t.store.readError(err)
+		}
+		l.size += len(found) - len(l.found[i])
+		l.found[i], l.sources[i] = found, source
+	}
+	return nil
+}
+
+// Missing gives those of some keys, by their places, nil: all, of which no row was found.
+func (l *Lookup) Missing(which []int32) []int32 {
+	var missing []int32
+	for i := range l.places(which) {
+		if l.found[i] == nil {
+			missing = append(missing, i)
+		}
+	}
+	return missing
+}
+
+// places gives the keys that a caller means, nil: all.
+func (l *Lookup) places(which []int32) iter.Seq[int32] {
+	if which != nil {
+		return slices.Values(which)
+	}
+	return func(yield func(int32) bool) {
+		for i := range l.keys {
+			if !yield(int32(i)) {
+				return
+			}
+		}
+	}
 }
 
 // ErrTooMuch tells that the rows which a lookup found are above its limit: the caller asks for fewer keys at a time.

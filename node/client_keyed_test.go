@@ -292,6 +292,60 @@ func TestClientLookups(t *testing.T) {
 	}
 }
 
+// TestClientInsertMissingBesideDeletes looks keys up, inserted where they are missing, while others delete them: they are
+// found all the same.
+func TestClientInsertMissingBesideDeletes(t *testing.T) {
+	c := dial(t, start(t, fs.NewMem()), flight.ClientOptions{})
+	makeStock(t, c, 2)
+	a, err := c.Append(t.Context(), "stock", flight.AppendOptions{Op: flight.OpDelete, Unsequenced: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lookuper := c.Lookup("stock", flight.LookupOptions{InsertMissing: true})
+	defer lookuper.Close()
+	keys := keysOf([]int64{1, 2, 3}, []string{"eu", "eu", "eu"})
+	defer keys.Release()
+	over := make(chan struct{})
+	var deleter sync.WaitGroup
+	deleter.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if err := a.Append(t.Context(), keys); err != nil {
+				t.Error(err)
+			}
+			if _, err := a.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for range 100 {
+				found, err := lookuper.Find(t.Context(), keys)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if index := found.Column(0).(*array.Int64).Int64Values(); !slices.Equal(index, []int64{0, 1, 2}) {
+					t.Errorf("found are the keys %v", index)
+				}
+				found.Release()
+			}
+		})
+	}
+	wait.Wait()
+	close(over)
+	deleter.Wait()
+	if _, err := a.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestClientTableAndLogOverCutConnections follows a table from its rows at one moment on, over broken connections: the
 // fold of what it gives is the table.
 func TestClientTableAndLogOverCutConnections(t *testing.T) {

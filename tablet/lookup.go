@@ -40,6 +40,18 @@ func (k *Lookup) Find(ctx context.Context, keys *kv.Lookup, which []int32, sourc
 	return nil
 }
 
+// Inserted finds those of the keys that a put of missing ones inserted, as it left them. It is settled by now.
+func (k *Lookup) Inserted(s Staged, keys *kv.Lookup, which []int32, source int32) error {
+	if s.inserted == nil {
+		return nil
+	}
+	err := keys.Changed(k.Rows, s.inserted, which, source)
+	if err != nil {
+		return k.tablet.explain(k.tablet.rowsFailed(k.lead, err))
+	}
+	return nil
+}
+
 // rowsAt gives a leadership whose rows have all changes below the high watermark, and those before the offset.
 func (t *Tablet) rowsAt(ctx context.Context, atLeast quiver.Offset) (*leadership, error) {
 	for {

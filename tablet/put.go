@@ -8,6 +8,7 @@ import (
 	"github.com/quiverlog/quiver/arrowlog"
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/internal/planted"
+	"github.com/quiverlog/quiver/kv"
 	"github.com/quiverlog/quiver/tablet/replica"
 )
 
@@ -20,6 +21,8 @@ type Staged struct {
 	tablet  *Tablet
 	lead    *leadership
 	through quiver.Offset // the answer may be given once the high watermark is here
+
+	inserted *kv.Change // of Rows.Missing: the rows that were absent, nil if none was
 }
 
 // Put stages a unit: the pieces of one put in this bucket, all or nothing. It does no I/O, but for the first use of a

@@ -295,7 +295,11 @@ func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) 
 		return Staged{}, err
 	}
 	r.tablet.Stage(change, staged.From)
-	return Staged{Staged: staged, through: staged.Until}, nil
+	s := Staged{Staged: staged, through: staged.Until}
+	if in.Missing {
+		s.inserted = change
+	}
+	return s, nil
 }
 
 // seen tells a repeat, of what stands in the log and of what left no row.

@@ -153,22 +153,7 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	var found *kv.Lookup
 	names := make([]bucketName, 0, len(routes))
 	for _, r := range routes {
-		if l.command.InsertMissing {
-			if err := l.insert(ctx, r, columns); err != nil {
-				return nil, nil, err
-			}
-		}
-		k, err := r.tablet.Lookup(ctx, l.least[r.tablet.ID()])
-		if err != nil {
-			return nil, nil, err
-		}
-		if found == nil {
-			if found, err = k.Rows.NewLookup(l.table.Schema, columns); err != nil {
-				return nil, nil, err
-			}
-			found.MaxBytes = foundBytes
-		}
-		if err := k.Find(ctx, found, r.rows, int32(len(names))); err != nil {
+		if found, err = l.findIn(ctx, r, found, columns, int32(len(names))); err != nil {
 			return nil, nil, err
 		}
 		names = append(names, bucketName{r.tablet.Bucket(), r.tablet.PartitionName()})
@@ -181,18 +166,53 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	return a, names, err
 }
 
+// findIn looks those of the keys up that lie in one bucket, beside those found before; nil: none yet.
+func (l *lookup) findIn(ctx context.Context, r keyRoute, found *kv.Lookup, columns []arrow.Array, source int32) (*kv.Lookup, error) {
+	for rows := r.rows; ; {
+		var inserted tablet.Staged
+		var err error
+		if l.command.InsertMissing {
+			if inserted, err = l.insert(ctx, r.tablet, rows, columns); err != nil {
+				return nil, err
+			}
+		}
+		k, err := r.tablet.Lookup(ctx, l.least[r.tablet.ID()])
+		if err != nil {
+			return nil, err
+		}
+		if found == nil {
+			if found, err = k.Rows.NewLookup(l.table.Schema, columns); err != nil {
+				return nil, err
+			}
+			found.MaxBytes = foundBytes
+		}
+		if err := k.Find(ctx, found, rows, source); err != nil || !l.command.InsertMissing {
+			return found, err
+		}
+		// What was inserted is told as it was then, so that insert and answer are one step, whatever others do meanwhile.
+		// What was there then, but is not any more, is inserted anew.
+		if err := k.Inserted(inserted, found, rows, source); err != nil {
+			return nil, err
+		}
+		if rows = found.Missing(rows); len(rows) == 0 {
+			return found, nil
+		}
+	}
+}
+
 // nothing is an answer without rows.
 func (l *lookup) nothing() *kv.Answer { return noRows(l.table, l.shape.places) }
 
-// insert puts the keys of one bucket that are not there.
-func (l *lookup) insert(ctx context.Context, r keyRoute, columns []arrow.Array) error {
+// insert puts those of the keys of one bucket, by their places, nil: all, that are not there. What it gives
+// is settled.
+func (l *lookup) insert(ctx context.Context, t *tablet.Tablet, rows []int32, columns []arrow.Array) (staged tablet.Staged, err error) {
 	schema, err := l.table.Schema.Pick(l.table.PrimaryKey)
 	if err != nil {
-		return err
+		return staged, err
 	}
 	layout, err := record.NewLayout(schema)
 	if err != nil {
-		return err
+		return staged, err
 	}
 	ordered := make([]arrow.Array, len(columns)) // as the schema has them
 	for i, id := range l.table.PrimaryKey {
@@ -202,21 +222,21 @@ func (l *lookup) insert(ctx context.Context, r keyRoute, columns []arrow.Array) 
 	defer rec.Release()
 	batch, err := record.Encode(layout, rec, record.None)
 	if err != nil {
-		return err
+		return staged, err
 	}
 	defer batch.Release()
-	if r.rows != nil {
-		if batch, err = batch.Select(r.rows); err != nil {
-			return err
+	if rows != nil {
+		if batch, err = batch.Select(rows); err != nil {
+			return staged, err
 		}
 		defer batch.Release()
 	}
-	staged, err := r.tablet.Upsert(ctx, &tablet.Rows{Batch: batch, Schema: schema, Missing: true},
+	staged, err = t.Upsert(ctx, &tablet.Rows{Batch: batch, Schema: schema, Missing: true},
 		tablet.Origin{Writer: quiver.NoWriter, Sequence: quiver.NoSequence, Previous: quiver.NoSequence, ExpectOffset: -1, Rows: int64(batch.Rows())})
 	if err != nil {
-		return err
+		return staged, err
 	}
-	return r.tablet.Wait(ctx, staged)
+	return staged, t.Wait(ctx, staged)
 }
 
 // prefixes answers prefixes of keys one after the other, each with all rows whose key begins with it.
