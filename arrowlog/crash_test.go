@@ -11,6 +11,9 @@ import (
 
 // survive opens what a crash left, compares it with the model and goes on with it for a while.
 func survive(mem *fs.Mem, m model, tr *trace, r *rand.Rand) error {
+	if err := sound(mem); err != nil {
+		return err
+	}
 	c := *tr.world
 	clock := *tr.clock
 	c.clock, c.fsys = &clock, mem

@@ -75,20 +75,7 @@ func OpenDisk(fsys fs.FS, dir string, o Options) (*Disk, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	d := &Disk{
-		fsys:    fsys,
-		dir:     fsys.PathJoin(dir, logDir),
-		options: o,
-		logger:  o.Logger,
-		files:   newFiles(fsys, o.OpenFiles),
-		indexes: newIndexCache(o.IndexBytes),
-		slots:   map[quiver.BucketID]*slot{},
-		removed: map[quiver.TableID]struct{}{},
-		cut:     map[quiver.PartitionRef]struct{}{},
-		tended:  map[*Log]struct{}{},
-
-		durableDirs: map[string]struct{}{},
-	}
+	d := newDisk(fsys, dir, o)
 	d.space = space{usage: d.usage, now: o.Now, setting: o.Reserve}
 	d.metrics = newMetrics(o.Registerer, d)
 	if err := fs.MakeDirs(fsys, d.dir); err != nil {
@@ -102,6 +89,24 @@ func OpenDisk(fsys fs.FS, dir string, o Options) (*Disk, error) {
 		return nil, fmt.Errorf("arrowlog: sync the log directory: %w", err)
 	}
 	return d, nil
+}
+
+// newDisk is the disk of a data directory that was not looked at yet.
+func newDisk(fsys fs.FS, dir string, o Options) *Disk {
+	return &Disk{
+		fsys:    fsys,
+		dir:     fsys.PathJoin(dir, logDir),
+		options: o,
+		logger:  o.Logger,
+		files:   newFiles(fsys, o.OpenFiles),
+		indexes: newIndexCache(o.IndexBytes),
+		slots:   map[quiver.BucketID]*slot{},
+		removed: map[quiver.TableID]struct{}{},
+		cut:     map[quiver.PartitionRef]struct{}{},
+		tended:  map[*Log]struct{}{},
+
+		durableDirs: map[string]struct{}{},
+	}
 }
 
 func (d *Disk) usage() (free, total int64, err error) {

@@ -177,6 +177,9 @@ func (d *damaged) flipped(t *testing.T, path string, at int64, bit int, without 
 			return err
 		}
 	}
+	if err := d.told(mem, path, at, without); err != nil {
+		return err
+	}
 	w := *d.world
 	w.fsys = mem
 	l, err := w.tryOpen()
@@ -208,6 +211,30 @@ func (d *damaged) flipped(t *testing.T, path string, at int64, bit int, without 
 	got, err := numbersIn(l, end, end+2, nil)
 	if err != nil || got[0] != 1001 || got[1] != 1002 {
 		return fmt.Errorf("the next rows read %v: %w", got, err)
+	}
+	return nil
+}
+
+// told checks that an offline look finds the bit, and nothing else: but where it is no damage, because nothing is there
+// yet, or nobody can tell that something was.
+func (d *damaged) told(mem *fs.Mem, path string, at int64, without bool) error {
+	findings, reports, err := verify(mem)
+	if err != nil {
+		return err
+	}
+	end := quiver.Offset(len(d.rows))
+	torn := without && reports[0].End == d.holds(end-1).From
+	data, err := fs.ReadFile(d.mem, path)
+	if err != nil {
+		return err
+	}
+	if len(findings) == 0 && !torn && !allZero(data[at&^63:]) {
+		return errors.New("it is not found")
+	}
+	for _, f := range findings {
+		if f.File != path || f.Offsets.Until > f.Offsets.From && OffsetRange(f.Offsets) != d.holds(f.Offsets.From) {
+			return fmt.Errorf("found is %s", f)
+		}
 	}
 	return nil
 }
