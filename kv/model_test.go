@@ -579,6 +579,7 @@ func runModel(t *testing.T, r *rand.Rand) {
 	if err := b.store.Close(); err != nil {
 		t.Fatal(err)
 	}
+	b.verify(disk)
 }
 
 // truncate loses what is above the high watermark.
@@ -605,6 +606,7 @@ func (b *bucket) restart(disk *fs.Mem, c Config, crash bool) *fs.Mem {
 	if err := errors.Join(b.store.Close(), b.dir.Close()); err != nil {
 		b.t.Fatal(err)
 	}
+	b.verify(after)
 	b.open(after, c)
 	if mark := b.tablet.Mark(); mark.Applied < durable.Applied || mark.Applied > quiver.Offset(b.high) {
 		b.t.Fatalf("after a restart the rows are those at %d; durable was %d, the high watermark is %d", mark.Applied, durable.Applied, b.high)

@@ -59,7 +59,8 @@ func (o Options) withDefaults() Options {
 
 // Store is the rows of all buckets of one data directory.
 type Store struct {
-	engine *engine
+	engine   *engine
+	readOnly bool // nothing is written, not even a schema
 
 	mu      sync.Mutex
 	schemas map[storedSchema]*quiver.Schema // that are known to be in the database
@@ -239,6 +240,10 @@ func (s *Store) keepSchema(table quiver.TableID, schema *quiver.Schema) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.schemas[name] != nil {
+		return nil
+	}
+	if s.readOnly {
+		s.schemas[name] = schema
 		return nil
 	}
 	if err := s.engine.db.Set(schemaKey(table, schema.ID()), schema.Encode(), pebble.NoSync); err != nil {
