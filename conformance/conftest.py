@@ -90,6 +90,15 @@ class Server:
         except subprocess.TimeoutExpired:
             return False
 
+    def verify(self):
+        """Checks the data of a server that is down: what `quiver verify` finds. In sound data that is nothing."""
+        if not self.data.exists():
+            return []
+        done = subprocess.run([BINARY, "verify", self.data, "-o", "json", "-q"], capture_output=True, text=True, timeout=300)
+        found = json.loads(done.stdout or "null")
+        assert found is not None and done.returncode == (1 if found else 0), (done.returncode, done.stderr)
+        return found
+
     def stop(self):
         """SIGTERM; gives the exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -111,6 +120,7 @@ def new_server(tmp_path):
     yield start
     for server in servers:
         server.kill()
+        assert server.verify() == []
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +131,7 @@ def server(tmp_path_factory):
     assert server.process.poll() is None, "the server died:\n" + server.log.read_text()[-4000:]
     assert server.stop() == 0
     assert "panic" not in server.log.read_text()
+    assert server.verify() == []
 
 
 @pytest.fixture

@@ -92,6 +92,7 @@ class Loop:
         self.world.announce()
         while time.monotonic() < end and not self.world.failures:
             self.kill()
+            assert self.server.verify() == [], "found in what a kill has left"
             check_segments(self.server.data, self.segments)
             self.start()
             if self.random.random() < 0.1:

@@ -99,6 +99,7 @@ def test_rows_are_the_changelog(tmp_path):
                     writer.close()
                 except (pa.ArrowException, fl.FlightError, OSError):
                     pass
+            assert server.verify() == [], "found in what a kill has left"
             server.start()
             with server.client() as client:
                 check(client, oracle)

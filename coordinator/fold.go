@@ -12,7 +12,7 @@ import (
 
 // Load gives the state that a store holds. A store that holds something this program does not understand is refused,
 // with an error that names the key: INTERNAL, nothing was changed.
-func Load(ctx context.Context, store metastore.Store) (*State, error) {
+func Load(ctx context.Context, store metastore.Reader) (*State, error) {
 	s := &State{}
 	_, err := store.Range(ctx, "", func(e metastore.Entry) error {
 		if e.Key == headKey {

@@ -157,7 +157,13 @@ func (d *Dir) MoveAside() (string, error) {
 func (d *Dir) Close() error { return d.lock.Close() }
 
 // Close writes out what is in memory and closes the database. All readers must have been closed.
-func (s *Store) Close() error { return s.engine.close() }
+func (s *Store) Close() error {
+	if s.readOnly || s.Failed() != nil {
+		return s.engine.close()
+	}
+	// Without a write-ahead log, closing the database alone loses what is in memory.
+	return errors.Join(s.engine.db.Flush(), s.engine.close())
+}
 
 // Failed is nil, or why the store answers nothing any more: the disk failed, or damage was found. It has to be opened
 // anew, if need be empty: all that is in it can be made again from logs, but for what these keep no more.

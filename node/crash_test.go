@@ -103,6 +103,7 @@ func cutAt(t *testing.T, at int, cfg fs.CrashConfig) {
 	if l.clone == nil {
 		return // this life had fewer operations
 	}
+	sound(t, l.clone)
 	r := start(t, l.clone)
 	got, err := r.get(t.Context(), `{"table":"events"}`)
 	if err != nil && l.known > 0 {
@@ -144,6 +145,7 @@ func TestFailingOperations(t *testing.T) {
 			return nil
 		})
 		_ = l.work(failing) // whether it fails depends on which operation it was
+		sound(t, mem)
 		r := start(t, mem)
 		got, err := r.get(t.Context(), `{"table":"events"}`)
 		if err != nil && l.acked > 0 {

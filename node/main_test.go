@@ -46,8 +46,26 @@ func start(t testing.TB, fsys fs.FS) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.stop() })
+	t.Cleanup(func() {
+		_ = r.stop()
+		sound(t, fsys)
+	})
 	return r
+}
+
+// sound checks that an offline look finds nothing wrong with the data of a node that is down.
+func sound(t testing.TB, fsys fs.FS) {
+	t.Helper()
+	v, err := Verify(context.Background(), VerifyOptions{FS: fsys, Data: "/data"})
+	if err != nil && !errors.Is(err, ErrNoData) {
+		t.Errorf("verify: %v", err)
+	}
+	if v == nil {
+		return
+	}
+	for _, f := range v.Findings {
+		t.Errorf("found in a sound directory: %s", f)
+	}
 }
 
 func tryStart(fsys fs.FS) (*running, error) {

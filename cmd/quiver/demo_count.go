@@ -42,7 +42,10 @@ func (c *call) demoCounting(ctx context.Context, d demo) error {
 		c.watch(following, k)
 	}()
 	// The end of the progress, before the summary is told, is that of the board.
-	err = c.writeBids(writing, d, &progress{started: time.Now(), quit: written, done: watched})
+	err = c.writeBids(writing, d, &progress{started: time.Now(), stop: func() {
+		written()
+		<-watched
+	}})
 	timer := time.AfterFunc(c.timeout, giveUp)
 	defer timer.Stop()
 	if err = errors.Join(err, <-counted); err != nil {

@@ -13,45 +13,50 @@ import (
 type progress struct {
 	rows    atomic.Int64
 	started time.Time
-	quit    func() // asks it to end; may be called again
-	done    chan struct{}
+	stop    func() // takes the line away; may be called again
 }
 
 const progressEvery = 200 * time.Millisecond
 
 // progress starts showing.
 func (c *call) progress() *progress {
+	p := &progress{started: time.Now()}
+	last := int64(0)
+	p.stop = c.show(func(took time.Duration) string {
+		rows := p.rows.Load()
+		defer func() { last = rows }()
+		return tabular.CountRows(rows) + "  " + rate(rows-last, took)
+	})
+	return p
+}
+
+// show writes a line over and over on a terminal, until stop, which may be called again, takes it away. line is told how long ago it was asked last.
+func (c *call) show(line func(took time.Duration) string) (stop func()) {
 	err := c.cmd.ErrOrStderr()
-	quit := make(chan struct{})
-	p := &progress{started: time.Now(), quit: sync.OnceFunc(func() { close(quit) }), done: make(chan struct{})}
 	if c.quiet || !isTerminal(err) {
-		close(p.done)
-		return p
+		return func() {}
 	}
+	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(p.done)
+		defer close(done)
 		ticker := time.NewTicker(progressEvery)
 		defer ticker.Stop()
-		last, lastAt := int64(0), p.started
+		last := time.Now()
 		for {
 			select {
 			case <-quit:
 				fmt.Fprint(err, "\r\x1b[K")
 				return
 			case now := <-ticker.C:
-				rows := p.rows.Load()
-				fmt.Fprintf(err, "\r\x1b[K%s  %s", tabular.CountRows(rows), rate(rows-last, now.Sub(lastAt)))
-				last, lastAt = rows, now
+				fmt.Fprint(err, "\r\x1b[K"+line(now.Sub(last)))
+				last = now
 			}
 		}
 	}()
-	return p
-}
-
-// stop ends it and takes the line away. It may be called again.
-func (p *progress) stop() {
-	p.quit()
-	<-p.done
+	return sync.OnceFunc(func() {
+		close(quit)
+		<-done
+	})
 }
 
 // rate writes rows per second.

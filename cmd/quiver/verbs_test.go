@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/flight"
 	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/node"
@@ -251,5 +252,71 @@ func TestDumpSegment(t *testing.T) {
 	}
 	if code, _, talk := invoke(t.Context(), "dump-segment", filepath.Join(data, "nothing")); code != exitFailed || !strings.Contains(talk, "there is no file") {
 		t.Error(code, talk)
+	}
+}
+
+// TestVerify checks a directory while a server holds it, when it is down, and when it is damaged.
+func TestVerify(t *testing.T) {
+	data := t.TempDir()
+	t.Run("while it is in use", func(t *testing.T) {
+		serve(t, data)
+		mustInvoke(t, "demo", "--rows", "100", "--rate", "1m/s")
+		code, _, talk := invoke(t.Context(), "verify", data)
+		if code != exitFailed || !strings.Contains(talk, "is in use by another process: stop it, or verify a copy") {
+			t.Error(code, talk)
+		}
+	})
+	code, out, talk := invoke(t.Context(), "verify", data)
+	if code != exitDone || out != "" || !strings.Contains(talk, "1 table, 1 log, 1 segment, 100 rows in logs") || !strings.Contains(talk, data+" is sound") {
+		t.Error(code, out, talk)
+	}
+	segments, err := filepath.Glob(filepath.Join(data, "log", "*", "*", "*", "*.arrows"))
+	if err != nil || len(segments) != 1 {
+		t.Fatal(segments, err)
+	}
+	damage(t, segments[0])
+	if code, out, talk = invoke(t.Context(), "verify", data, "-o", "json"); code != exitFailed || !strings.Contains(talk, "1 finding in "+data) {
+		t.Error(code, talk)
+	}
+	var findings []struct {
+		Kind, File, Problem, Effect string
+		Table, Bucket, From, Until  int64
+		BytesFrom                   int64 `json:"bytes_from"`
+		BytesUntil                  int64 `json:"bytes_until"`
+	}
+	if err := json.Unmarshal([]byte(out), &findings); err != nil || len(findings) != 1 {
+		t.Fatal(err, out)
+	}
+	f := findings[0]
+	if f.Kind != "segment" || f.File != segments[0] || f.Table != 1 || f.From != 0 || f.Until <= 0 || f.BytesUntil <= f.BytesFrom || f.Effect == "" {
+		t.Errorf("%+v", f)
+	}
+	if _, out, _ = invoke(t.Context(), "verify", data, "-o", "table"); !strings.HasPrefix(out, "segment: "+segments[0]+", bytes [") {
+		t.Error(out)
+	}
+	for _, dir := range []string{filepath.Join(data, "nothing"), t.TempDir()} {
+		if code, _, talk := invoke(t.Context(), "verify", dir); code != exitNotFound || !strings.Contains(talk, "there is no data directory at "+dir) {
+			t.Error(code, talk)
+		}
+	}
+	if code, _, talk := invoke(t.Context(), "verify", data, "-o", "yaml"); code != exitUsage || !strings.Contains(talk, "--output") {
+		t.Error(code, talk)
+	}
+}
+
+// damage inverts a bit of the first batch of a segment.
+func damage(t *testing.T, segment string) {
+	t.Helper()
+	data, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, ok := record.PeekPrefix(data)
+	if !ok {
+		t.Fatal("no segment")
+	}
+	data[head+100] ^= 1
+	if err := os.WriteFile(segment, data, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
