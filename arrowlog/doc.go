@@ -37,5 +37,6 @@
 // of every batch of a closed segment and their metadata, verbatim; it is written some time later and may be missing.
 // Both, and the checkpoint, are frames (frame.go) with a checksum. The checkpoint holds its frame twice.
 //
-// What a start makes of files that a crash left is told in recover.go.
+// What a start makes of files that a crash left is told in recover.go; what an offline check finds wrong with them, in
+// verify.go.
 package arrowlog

@@ -364,7 +364,7 @@ func (k *logCheck) index(s *segment, head *segmentHead, w *segmentWalk) {
 }
 
 // compareIndex says what is wrong with an index file, and where in it.
-func (w *segmentWalk) compareIndex(data []byte, head *segmentHead) (quiver.ByteRange, error) {
+func (s *segmentWalk) compareIndex(data []byte, head *segmentHead) (quiver.ByteRange, error) {
 	all := quiver.ByteRange{Until: int64(len(data))}
 	n, err := indexSize(data)
 	if err == nil && n > int64(len(data)) {
@@ -374,12 +374,12 @@ func (w *segmentWalk) compareIndex(data []byte, head *segmentHead) (quiver.ByteR
 		return all, err
 	}
 	frame := quiver.ByteRange{Until: n}
-	x, err := decodeIndex(data[:n], w.check.report.Bucket, w.seg.base, w.size)
+	x, err := decodeIndex(data[:n], s.check.report.Bucket, s.seg.base, s.size)
 	if err != nil {
 		return frame, err
 	}
 	for i, e := range x.entries {
-		if i < len(w.entries) && w.entries[i].entry != e && !w.damaged {
+		if i < len(s.entries) && s.entries[i].entry != e && !s.damaged {
 			return frame, fmt.Errorf("entry %d tells of another batch than the segment has there", i)
 		}
 		at := quiver.ByteRange{From: x.blocks[i], Until: x.blocks[i] + int64(e.meta)}
@@ -390,7 +390,7 @@ func (w *segmentWalk) compareIndex(data []byte, head *segmentHead) (quiver.ByteR
 		if err != nil {
 			return at, fmt.Errorf("its copy of the batch at offset %d: %s", e.base, detail(err))
 		}
-		if i < len(w.entries) && w.entries[i].entry == e && w.entries[i].crc != m.CRC {
+		if i < len(s.entries) && s.entries[i].entry == e && s.entries[i].crc != m.CRC {
 			return at, fmt.Errorf("its copy of the batch at offset %d is not what the segment has", e.base)
 		}
 	}

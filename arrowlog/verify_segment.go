@@ -44,7 +44,7 @@ var errTorn = errors.New("arrowlog: the rest was never acknowledged")
 // readFullAt fills b from pos on. A file that ends before is io.ErrUnexpectedEOF.
 func readFullAt(f io.ReaderAt, b []byte, pos int64) error {
 	if n, err := f.ReadAt(b, pos); n < len(b) {
-		if err == io.EOF { //nolint:errorlint // as io.ReaderAt gives it
+		if err == io.EOF {
 			return io.ErrUnexpectedEOF
 		}
 		return err

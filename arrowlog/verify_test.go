@@ -39,7 +39,7 @@ func verify(fsys fs.FS) ([]quiver.Finding, []*LogReport, error) {
 				return nil
 			})
 			if want := int64(r.End - r.Start); err != nil || rows != want {
-				return nil, nil, fmt.Errorf("a scan of bucket %s gave %d rows and %v, want %d", id, rows, err, want)
+				return nil, nil, fmt.Errorf("a scan of bucket %s gave %d rows, want %d: %w", id, rows, want, err)
 			}
 		}
 		findings, reports = append(findings, r.Findings...), append(reports, r)

@@ -20,6 +20,8 @@
 //   - A failure of Pebble or of the disk below it never ends the process: the store has failed (Failed), answers
 //     nothing any more, and is opened anew.
 //
+// An offline check of the first law is in verify_fold.go.
+//
 // # Keys
 //
 // One Pebble holds all buckets of a data directory. Keys of a bucket share a prefix, so that a bucket is one span,
