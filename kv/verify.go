@@ -182,9 +182,6 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 // Readable says that there are rows and that nothing was found wrong with them so far.
 func (v *Verifier) Readable() bool { return v.store != nil && !v.damaged }
 
-// Damaged says that there are rows and something is wrong with their files.
-func (v *Verifier) Damaged() bool { return v.damaged }
-
 // Buckets lists the buckets that have rows or a mark.
 func (v *Verifier) Buckets() ([]quiver.BucketID, error) {
 	if !v.Readable() {
