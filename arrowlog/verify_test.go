@@ -59,8 +59,8 @@ func sound(fsys fs.FS) error {
 	return err
 }
 
-// planted is a directory with damage of one kind, and what the check is to find.
-type planted struct {
+// damageCase is a directory with damage of one kind, and what the check is to find.
+type damageCase struct {
 	name  string
 	plant func(p *plant)
 	want  []string // the findings, without what stands in front of the file name
@@ -160,7 +160,7 @@ func TestPlantedDamage(t *testing.T) {
 	if err := sound(newPlant(t).mem); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []planted{
+	for _, c := range []damageCase{
 		{"body", func(p *plant) {
 			e, _ := p.batches(0)
 			p.flip(first+".arrows", e[1].pos+int64(e[1].meta))
