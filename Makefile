@@ -68,12 +68,8 @@ torture: build build-fault $(VENV)/ready ## the server under real clients, kille
 
 torture-clients: build build-fault $(VENV)/ready ## the kill loop of conformance, the streaming job and the Go client over cut connections, for DURATION seconds each (default 600)
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_kill.py
-<<<<<<< HEAD
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(PY) -m pytest -q -s conformance/test_streaming_job.py
-	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(GO) test -count 1 -tags fault -run Client ./node
-=======
 	QUIVER_TORTURE_SECONDS=$${DURATION:-600} $(GO) test -count 1 -timeout 0 -tags fault -run Client ./node
->>>>>>> 6fda628 (node, flight/server: lookups and upserts are linearizable under kill -9, insert_missing too)
 
 planted: ## the server with one bug after the other, planted on purpose: each is found by torture or by a test
 	$(GO) test -tags fault,planted -count 1 -v -timeout 3h -run TestPlanted ./torture
