@@ -32,14 +32,14 @@ var proofs = map[planted.Bug]proof{
 	planted.MergedSequenceLost:   {},
 	planted.WritersForgotten:     {},
 	planted.ColumnUnchecked:      {},
-	planted.EpochUnfenced:        {"./tablet", "Writer|Fence"},
+	planted.EpochUnfenced:        {"./tablet", "TestWriterRules|TestFencedWriterOfNothing"},
 	planted.RepeatAfterCondition: {},
 	planted.OverlayNotFolded:     {},
 	planted.ReplayFromEnd:        {},
 	planted.DeleteNotCounted:     {},
 	planted.NumbersNotReserved:   {},
 	planted.UpdateBeforeStale:    {},
-	planted.RetentionPassesRows:  {"./tablet", "Retention"},
+	planted.RetentionPassesRows:  {"./tablet", "TestRetentionKeepsWhatRowsNeed"},
 	planted.MetadataUnsynced:     {"./coordinator/metastore", "Crash"},
 }
 
