@@ -24,6 +24,7 @@
 //	rows            the current rows are the fold of the changelog, and their number is exact; a row that an update
 //	                replaces is the one before it; inserts only where there was none; deletes only where there was one
 //	upserts         each client owns its keys and knows what they may hold: reads agree at any time
+//	views           a table's rows of one moment and the changelog from there on come to the table
 //	counters        conditional increments: counts are 1, 2, 3, …, each step is one acknowledged or open increment of one
 //	                client, and no lookup shows less than was acknowledged before it
 //	inserts         insert-if-missing gives one id for a word for ever, and no id twice

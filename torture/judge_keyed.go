@@ -138,7 +138,7 @@ func differ(rows, folded map[string]string) (text string) {
 }
 
 // judgeCurrent checks the table of the upserters.
-func judgeCurrent(ctx context.Context, c *conn, table string, upserters []*upserter) error {
+func judgeCurrent(ctx context.Context, c *conn, table string, upserters []*upserter, v *view) error {
 	found := map[int64]string{}
 	folded, err := foldLog(ctx, c, table, "k", func(ch change) error {
 		if ch.what == "+I" || ch.what == "+U" {
@@ -153,6 +153,9 @@ func judgeCurrent(ctx context.Context, c *conn, table string, upserters []*upser
 	}
 	if err := judgeFold(ctx, c, table, "k", folded); err != nil {
 		return err
+	}
+	if !maps.Equal(v.rows, folded) {
+		return broken("view: what the rows and the changelog behind them come to is not the table: %s", differ(v.rows, folded))
 	}
 	for _, u := range upserters {
 		if err := u.settle("the changelog", found); err != nil {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/node"
@@ -20,7 +23,13 @@ const serveEnv = "QUIVER_TORTURE_SERVE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(serveEnv) == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		http.DefaultClient.CloseIdleConnections()
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+		os.Exit(code)
 	}
 	if fault.Listing() {
 		fmt.Println(strings.Join(fault.Names(), "\n"))

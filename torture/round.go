@@ -24,6 +24,7 @@ type round struct {
 	clients   []*client
 	followers []*follower
 	upserters []*upserter
+	view      *view
 	summer    *summer
 	pyarrow   *pyarrow
 	floors    *floors
@@ -148,6 +149,8 @@ func (r *round) makeClients() error {
 		u.client.session = u.session
 		r.upserters = append(r.upserters, u)
 	}
+	r.view = &view{client: r.client(tableCurrent, "view"), key: "k"}
+	r.view.client.session = r.view.session
 	for range 2 {
 		k := &counter{client: r.client(tableCount, "counter"), floors: r.floors}
 		k.client.session = k.session
@@ -186,17 +189,18 @@ func (r *round) finish() error {
 		return err
 	}
 	defer c.close()
-	rows, err := c.Offsets(r.ctx, r.table(tableLog), flight.Position{Kind: flight.Latest})
+	until, err := r.latest(c, tableLog)
 	if err != nil {
 		return r.ended(err)
 	}
 	for _, f := range r.followers {
-		f.until = map[int32]int64{}
-		for _, row := range rows {
-			f.until[row.Bucket] = int64(row.Offset)
-		}
+		f.until = until
 		f.finish()
 	}
+	if r.view.until, err = r.latest(c, tableCurrent); err != nil {
+		return r.ended(err)
+	}
+	r.view.finish()
 	if r.bad() || r.ctx.Err() != nil {
 		return nil
 	}
@@ -217,8 +221,19 @@ func (r *round) finish() error {
 	return os.RemoveAll(r.dir)
 }
 
+// latest is where the buckets of a table end.
+func (r *round) latest(c *conn, kind string) (map[int32]int64, error) {
+	rows, err := c.Offsets(r.ctx, r.table(kind), flight.Position{Kind: flight.Latest})
+	ends := map[int32]int64{}
+	for _, row := range rows {
+		ends[row.Bucket] = int64(row.Offset)
+	}
+	return ends, err
+}
+
+// isFollower tells those that end last, once it is known where.
 func (r *round) isFollower(c *client) bool {
-	return slices.ContainsFunc(r.followers, func(f *follower) bool { return f.client == c })
+	return c == r.view.client || slices.ContainsFunc(r.followers, func(f *follower) bool { return f.client == c })
 }
 
 // ended makes an error of a server that is well a contradiction, unless the run was ended.
@@ -251,7 +266,7 @@ func (r *round) judge(c *conn) error {
 	if err != nil || len(faults) > 0 {
 		return err
 	}
-	if err := judgeCurrent(r.ctx, c, r.table(tableCurrent), r.upserters); err != nil {
+	if err := judgeCurrent(r.ctx, c, r.table(tableCurrent), r.upserters, r.view); err != nil {
 		return err
 	}
 	if err := judgeCounts(r.ctx, c, r.table(tableCount), []string{r.histories[tableCount].path}); err != nil {

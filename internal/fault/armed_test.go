@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestArm(t *testing.T) {
@@ -55,6 +56,20 @@ func TestWrongOrdersAreRefused(t *testing.T) {
 			t.Errorf("%s was refused but armed a point", orders)
 		}
 	}
+}
+
+func TestClock(t *testing.T) {
+	t.Setenv(ClockVariable, "")
+	if Clock() != nil {
+		t.Error("no steps were asked for")
+	}
+	t.Setenv(ClockVariable, "-26h,3h")
+	off := time.Until(Clock()()).Round(time.Hour)
+	if off != -26*time.Hour && off != 3*time.Hour {
+		t.Errorf("the clock is off by %v", off)
+	}
+	t.Setenv(ClockVariable, "3h,soon")
+	mustPanic(t, "an offset that is none", func() { Clock() })
 }
 
 // TestEnvironment runs this test binary again, as a program with orders.

@@ -11,6 +11,8 @@
 // (SIGKILL to itself) at the third hit; "=error@3" makes that hit fail; several are separated by commas.
 // QUIVER_FAULT=list makes the program print every name (cmd/quiver does that) so that a harness can visit them all.
 //
+// QUIVER_FAULT_CLOCK="0s,-26h,3s" has the program's wall clock step: the offsets take turns.
+//
 // The program calls Setup before it does anything else. An order that cannot be carried out (an unknown name, a
 // binary without the tag) stops it there: a crash test that crashes nothing must not pass.
 package fault
