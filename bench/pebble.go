@@ -116,7 +116,7 @@ func (s *pebbleServer) do(order *pebbleOrder) (pebbleTook, error) {
 	case "drop":
 		return pebbleTook{}, s.drop(order.Store)
 	}
-	return pebbleTook{}, fmt.Errorf("K cannot %q", order.Do)
+	return pebbleTook{}, fmt.Errorf("there is no order %q for K", order.Do)
 }
 
 // open gives a database.
@@ -335,7 +335,7 @@ func (c *pebbleClient) do(order pebbleOrder) (took pebbleTook, err error) {
 		return took, err
 	}
 	if took.Error != "" {
-		err = fmt.Errorf("K, %s: %s", order.Do, took.Error)
+		err = fmt.Errorf("%s by K: %s", order.Do, took.Error)
 	}
 	return took, err
 }

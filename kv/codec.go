@@ -280,7 +280,14 @@ func (c *codec) encodeKeys(prefix []byte, columns []*input, n int) ([][]byte, er
 }
 
 func encodeKeys(keys []keyColumn, prefix []byte, columns []*input, n int) ([][]byte, error) {
-	var arena []byte
+	size := n * len(prefix)
+	for i, in := range columns {
+		size += in.size(n)
+		if keys[i].code == keyText {
+			size += 2 * n // their ends
+		}
+	}
+	arena := make([]byte, 0, size)
 	ends := make([]int, n)
 	for r := range n {
 		arena = append(arena, prefix...)

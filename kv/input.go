@@ -61,6 +61,23 @@ func (in *input) null(i int) bool {
 	return in.valid != nil && !bitutil.BitIsSet(in.valid, in.offset+i)
 }
 
+// size is the bytes of the first n values together, or a little more.
+func (in *input) size(n int) int {
+	switch in.kind {
+	case kindBool, kindFixed:
+		return n * in.width
+	case kindVar32:
+		if len(in.ends32) > in.offset+n {
+			return int(in.ends32[in.offset+n] - in.ends32[in.offset])
+		}
+	case kindVar64:
+		if len(in.ends64) > in.offset+n {
+			return int(in.ends64[in.offset+n] - in.ends64[in.offset])
+		}
+	}
+	return 0
+}
+
 var boolBytes = [2][]byte{{0}, {1}}
 
 // raw gives the bytes of a value that is not null.

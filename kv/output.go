@@ -3,6 +3,7 @@ package kv
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -18,6 +19,7 @@ type output struct {
 	kind   kind
 	width  int
 	dt     arrow.DataType
+	expect int // about how many rows there will be
 	rows   int
 	nulls  int
 	valid  []byte // bitmap; nil: no value was null so far
@@ -30,7 +32,7 @@ type output struct {
 
 // newOutput makes the output of a stored type, with room for about so many rows.
 func newOutput(dt arrow.DataType, rows int) *output {
-	o := &output{dt: dt}
+	o := &output{dt: dt, expect: rows}
 	o.kind, o.width = kindOf(dt)
 	switch o.kind {
 	case kindFixed, kindBool:
@@ -74,9 +76,22 @@ func (o *output) add(raw []byte) error {
 		o.bytes += len(raw)
 		return d.end()
 	}
+	o.makeRoom(len(raw))
 	o.values = append(o.values, raw...)
 	o.next(true)
 	return nil
+}
+
+// firstRoom is the most bytes that a column takes at once beyond as many as it has.
+const firstRoom = 1 << 20
+
+// makeRoom makes room for n bytes more, and for the rows that are still to come if those are like the ones so far.
+func (o *output) makeRoom(n int) {
+	if len(o.values)+n <= cap(o.values) {
+		return
+	}
+	left := (len(o.values) + n) / (o.rows + 1) * max(o.expect-o.rows, 0)
+	o.values = slices.Grow(o.values, max(n, min(left+left/16, max(firstRoom, len(o.values)))))
 }
 
 // next ends a value.

@@ -133,12 +133,9 @@ func (p *preparation) encode() error {
 
 // lookup finds the current rows of all keys, which are visited in their order.
 func (p *preparation) lookup() error {
-	order := make([]int32, p.rows.Len)
-	for i := range order {
-		order[i] = int32(i)
-	}
-	slices.SortStableFunc(order, func(a, b int32) int { return bytes.Compare(p.keys[a], p.keys[b]) })
+	order := inKeyOrder(p.keys, rowPrefix, nil)
 	p.ofRow = make([]int32, p.rows.Len)
+	p.states = make([]state, 0, p.rows.Len)
 	for n, i := range order {
 		if n == 0 || !bytes.Equal(p.keys[i], p.keys[order[n-1]]) {
 			p.states = append(p.states, state{key: p.keys[i]})
@@ -152,7 +149,22 @@ func (p *preparation) lookup() error {
 	for i := range p.states {
 		p.states[i].now = p.states[i].before
 	}
+	p.entries = make([]entry, 0, p.expected())
 	return nil
+}
+
+// expected is how many entries of the changelog the rows will have, if each changes something and its key comes once.
+func (p *preparation) expected() int {
+	n := p.rows.Len
+	if p.shape.OmitBefore || p.rows.Op == Delete || p.rows.Missing {
+		return n
+	}
+	for _, i := range p.ofRow {
+		if p.states[i].before != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // overlay takes what is staged, and tells which keys that was all about. It comes before the look into Pebble: what is
@@ -180,6 +192,7 @@ func (p *preparation) applied(found []bool) error {
 	if err != nil {
 		return t.store.readError(err)
 	}
+	memory := slab{pieces: len(p.states)}
 	for i := range p.states {
 		s := &p.states[i]
 		if !found[i] {
@@ -187,16 +200,21 @@ func (p *preparation) applied(found []bool) error {
 				break
 			}
 		}
-		if s.before != nil {
-			if s.before, err = t.read(p.shape, s.before); err != nil {
-				break
-			}
-			if p.rows.Missing { // that it is there suffices
-				s.before = bytes.Clone(s.before[:rowHeader])
-			}
-			if refused := p.grow(len(s.before)); refused != nil {
-				return errors.Join(refused, it.Close())
-			}
+		memory.pieces--
+		if s.before == nil {
+			continue
+		}
+		if s.before, err = t.read(p.shape, s.before); err != nil {
+			break
+		}
+		if p.rows.Missing { // that it is there suffices
+			s.before = s.before[:rowHeader:rowHeader]
+		}
+		if !found[i] || p.rows.Missing {
+			s.before = memory.keep(s.before)
+		}
+		if refused := p.grow(len(s.before)); refused != nil {
+			return errors.Join(refused, it.Close())
 		}
 	}
 	return t.store.readError(firstError(err, it.Error(), it.Close()))
@@ -211,13 +229,17 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// get finds one key. Keys come in ascending order, so that the iterator need not begin anew for each.
+// get finds one key; nil: it is not there. The row lies in the iterator's memory, until the next one is looked for. Keys
+// come in ascending order, so that the iterator need not begin anew for each.
 func get(it *pebble.Iterator, key []byte) (row, error) {
 	if !it.SeekPrefixGE(key) || !bytes.Equal(it.Key(), key) {
 		return nil, it.Error()
 	}
 	stored, err := it.ValueAndErr()
-	return bytes.Clone(stored), err
+	if stored == nil {
+		stored = []byte{} // there, and damaged
+	}
+	return stored, err
 }
 
 // judge looks at the conditions.
@@ -391,7 +413,13 @@ func (s *state) set(r row, entry int) { s.now, s.changed, s.entry = r, true, ent
 
 // change gives what was decided.
 func (p *preparation) change() *Change {
-	c := &Change{shape: p.shape, entries: p.entries}
+	changed := 0
+	for i := range p.states {
+		if p.states[i].changed {
+			changed++
+		}
+	}
+	c := &Change{shape: p.shape, entries: p.entries, mutations: make([]mutation, 0, changed)}
 	for i := range p.states {
 		s := &p.states[i]
 		if !s.changed {

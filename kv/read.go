@@ -65,23 +65,19 @@ func (t *Tablet) NewLookup(schema *quiver.Schema, columns []arrow.Array) (*Looku
 // Find looks in a bucket for some of the keys, by their places; nil: all. source is what the answer says of where they
 // were found.
 func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int32) error {
-	if which == nil {
-		which = make([]int32, len(l.keys))
-		for i := range which {
-			which[i] = int32(i)
-		}
-	}
-	slices.SortFunc(which, func(a, b int32) int { return bytes.Compare(l.keys[a], l.keys[b]) })
+	which = inKeyOrder(l.keys, 0, which)
 	it, err := t.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: t.rows, UpperBound: after(t.rows)})
 	if err != nil {
 		return t.store.readError(err)
 	}
 	key := slices.Clone(t.rows)
+	memory := slab{pieces: len(which)}
 	for n, i := range which {
 		if n%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return errors.Join(context.Cause(ctx), it.Close())
 		}
 		l.sources[i] = source
+		memory.pieces--
 		if n > 0 && bytes.Equal(l.keys[i], l.keys[which[n-1]]) {
 			l.found[i] = l.found[which[n-1]]
 			if !l.grow(i) {
@@ -92,6 +88,7 @@ func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int3
 		key = append(key[:len(t.rows)], l.keys[i]...)
 		if l.found[i], err = get(it, key); err == nil && l.found[i] != nil {
 			l.found[i], err = t.read(l.shape, l.found[i])
+			l.found[i] = memory.keep(l.found[i])
 		}
 		if err != nil {
 			break
@@ -347,12 +344,15 @@ func (s *Scanner) next() *bucketScan {
 	return first
 }
 
+// scanRoom is for how many rows a scan makes room at once: nobody knows how many there are.
+const scanRoom = 256
+
 // Next gives the next rows: so many at most, of about so many bytes; at least one. nil ends the scan.
 func (s *Scanner) Next(ctx context.Context, rows, maxBytes int) (*Answer, error) {
 	if len(s.open) == 0 {
 		return nil, nil
 	}
-	b := newAnswer(s.shape, rows, s.places)
+	b := newAnswer(s.shape, min(rows, scanRoom), s.places)
 	for b.answer.Len < rows && (b.answer.Len == 0 || b.outputs.size() < maxBytes) {
 		if b.answer.Len%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)

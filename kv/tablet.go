@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -176,7 +177,8 @@ func (t *Tablet) Stage(c *Change, at quiver.Offset) {
 
 func (t *Tablet) indexLocked(c *Change) {
 	for i := range c.mutations {
-		t.latest[string(c.mutations[i].key)] = &c.mutations[i]
+		m := &c.mutations[i]
+		t.latest[unsafe.String(unsafe.SliceData(m.key), len(m.key))] = m // a mutation's key never changes
 	}
 }
 
