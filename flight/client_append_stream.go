@@ -18,9 +18,10 @@ import (
 // or something is refused.
 func (a *Appender) run(ctx context.Context) {
 	var o outage
+	var doubtful int64 // batches that an earlier stream may have brought to the server, acknowledged or not
 	for a.waitForWork(ctx) {
 		before := a.acknowledged()
-		err := a.stream(ctx)
+		sent, err := a.stream(ctx)
 		if err == nil {
 			o.over()
 			continue
@@ -32,8 +33,14 @@ func (a *Appender) run(ctx context.Context) {
 			return // it broke when everything was durable
 		}
 		if err := a.again(ctx, &o, err); err != nil {
+			if a.acknowledged() < doubtful {
+				err = inDoubt(err)
+			}
 			a.fail(err)
 			return
+		}
+		if quiver.OutcomeOf(err) != quiver.NotDone {
+			doubtful = max(doubtful, before+sent)
 		}
 		a.client.conn.ResetConnectBackoff()
 	}
@@ -45,6 +52,16 @@ func (a *Appender) again(ctx context.Context, o *outage, err error) error {
 		return err // what was put again might be there twice
 	}
 	return o.next(ctx, a.client.options.RetryFor, err)
+}
+
+// inDoubt says of the error of a repeat that nobody knows what became of the first try, unless the server looked for that
+// before it refused.
+func inDoubt(err error) error {
+	var e *quiver.Error
+	if !errors.As(err, &e) || e.Reason == quiver.ConditionFailed || e.Reason == quiver.ExpectedOffsetMismatch {
+		return err
+	}
+	return e.WithOutcome(quiver.Unknown)
 }
 
 // waitForWork waits until a batch is to be sent, and says that there is one. There is none any more once the appender
@@ -86,12 +103,12 @@ type putting struct {
 }
 
 // stream opens one stream, sends what is queued over it and returns when the stream has ended: without an error if
-// everything sent is durable.
-func (a *Appender) stream(ctx context.Context) error {
+// everything sent is durable. It tells how many batches were sent.
+func (a *Appender) stream(ctx context.Context) (int64, error) {
 	base := a.acknowledged()
 	first, _ := a.nth(base)
 	if first == nil {
-		return nil
+		return 0, nil
 	}
 	defer first.held.Release()
 	p := &putting{a: a, schema: first.schema, base: base, ended: make(chan struct{})}
@@ -99,7 +116,7 @@ func (a *Appender) stream(ctx context.Context) error {
 	defer p.cancel()
 	var err error
 	if p.stream, err = a.client.stub.DoPut(a.client.outgoing(p.ctx)); err != nil {
-		return notDone(callError(p.ctx, err)) // no byte of a batch has left
+		return 0, notDone(callError(p.ctx, err)) // no byte of a batch has left
 	}
 	settleAttempt(p.stream)
 	go p.receive()
@@ -114,13 +131,14 @@ func (a *Appender) stream(ctx context.Context) error {
 		p.cancel() // the stream itself is told why; what cannot be sent at all is our own fault
 	}
 	<-p.ended
-	switch sent := p.sent.Load(); {
+	sent := p.sent.Load()
+	switch {
 	case p.err != nil && sent == 0:
-		return notDone(p.err)
+		return 0, notDone(p.err)
 	case p.err == nil && (sent == 0 || a.acknowledged() < base+sent):
-		return quiver.Errorf(quiver.Internal, "the server ended the put without a word on %d batches", sent-(a.acknowledged()-base))
+		return sent, quiver.Errorf(quiver.Internal, "the server ended the put without a word on %d batches", sent-(a.acknowledged()-base))
 	}
-	return p.err
+	return sent, p.err
 }
 
 // notDone says of an error whose outcome is not known that nothing was appended, since nothing was sent.

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -322,5 +325,49 @@ func TestClientContexts(t *testing.T) {
 	}
 	if _, err := c.Tables(ctx, ""); !errors.Is(err, why) {
 		t.Errorf("an action says %v", err)
+	}
+}
+
+// TestClientDoubtOfAnEarlierTry sends a batch that reaches the server, and loses the way there for good: that the later
+// tries surely did nothing does not tell what became of the first one.
+func TestClientDoubtOfAnEarlierTry(t *testing.T) {
+	var armed atomic.Bool
+	reached, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	r := start(t, fs.WithErrors(fs.NewMem(), func(op fs.Op, name string) error {
+		if armed.Load() && op.Changes() && strings.Contains(name, "/log/") {
+			once.Do(func() { close(reached) })
+			<-release
+		}
+		return nil
+	}))
+	straight := dial(t, r, flight.ClientOptions{})
+	makeTable(t, straight, "events", 1)
+	way := newProxy(t, r.FlightAddr())
+	a, err := dialTo(t, way.addr(), flight.ClientOptions{RetryFor: 300 * time.Millisecond}).Append(t.Context(), "events", flight.AppendOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	armed.Store(true)
+	if err := a.Append(t.Context(), rows(0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	way.retarget("127.0.0.1:1")
+	way.cut()
+	_, err = a.Close(t.Context())
+	close(release)
+	if quiver.ReasonOf(err) != quiver.Unreachable || quiver.OutcomeOf(err) != quiver.Unknown {
+		t.Errorf("%v, %v", err, quiver.OutcomeOf(err))
+	}
+	s, err := straight.Scan(t.Context(), flight.ScanCommand{Table: flight.Named("events"), Follow: true, Limit: new(int64(10))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for s.Next() { // until all ten are there
+	}
+	if err := s.Err(); err != nil {
+		t.Error(err)
 	}
 }

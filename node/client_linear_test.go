@@ -101,17 +101,13 @@ type clerk struct {
 }
 
 // work makes calls until it is told to stop.
-func (c *clerk) work(ctx context.Context) (err error) {
+func (c *clerk) work(ctx context.Context) error {
+	var err error
 	if c.find, err = flight.LookupsOf[registerKey, registerRow](ctx, c.lookups); err != nil {
 		return err
 	}
-	defer func() {
-		c.hangUp()
-		if c.writer != nil {
-			_, closed := c.writer.Close(ctx)
-			err = errors.Join(err, closed)
-		}
-	}()
+	defer c.hangUp()
+	defer c.closeWriter(ctx)
 	for {
 		if c.raw == nil {
 			if c.raw, err = flight.Dial(c.addr, flight.ClientOptions{RetryFor: -1}); err != nil {
@@ -287,51 +283,71 @@ func readRegisters(ctx context.Context, c *flight.Client, base, keys int64) (map
 	return rows, nil
 }
 
-// put makes a change with the patient client, whose writer sees to it that it is made once.
-func (c *clerk) put(ctx context.Context, call registertest.Call) error {
+// openWriter sees to it that there is a writer of the patient client.
+func (c *clerk) openWriter(ctx context.Context) error {
 	for c.writer == nil {
 		w, err := c.patient.Append(ctx, registers, flight.AppendOptions{})
-		if quiver.ReasonOf(err) == quiver.Unreachable {
-			if err := c.untilServed(ctx); err != nil {
-				return err
+		if err == nil {
+			if c.rows, err = flight.UpserterOf[registerPut](ctx, w); err == nil {
+				c.writer = w
+				return nil
 			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		c.writer = w
-		if c.rows, err = flight.UpserterOf[registerPut](ctx, w); quiver.ReasonOf(err) == quiver.Unreachable {
 			_, _ = w.Close(ctx)
-			c.writer = nil
-		} else if err != nil {
+		}
+		if quiver.ReasonOf(err) != quiver.Unreachable {
+			return err
+		}
+		if err := c.untilServed(ctx); err != nil {
 			return err
 		}
 	}
-	row := registerPut{Key: call.Key, Value: call.Value}
-	if call.Conditional {
-		row.Expected = &call.Expected
+	return nil
+}
+
+// closeWriter ends it. What it wrote was flushed.
+func (c *clerk) closeWriter(ctx context.Context) {
+	if c.writer != nil {
+		_, _ = c.writer.Close(ctx)
+		c.writer = nil
 	}
-	p := c.history.Begin(call)
+}
+
+// write upserts or deletes a row with the writer, which sees to it that this is done once.
+func (c *clerk) write(ctx context.Context, row registerPut, gone bool) error {
 	do := c.rows.Upsert
-	if call.Kind == registertest.Delete {
+	if gone {
 		do = c.rows.Delete
 	}
 	err := do(ctx, row)
 	if err == nil {
 		_, err = c.writer.Flush(ctx)
 	}
-	if err == nil {
-		p.Done(registertest.Answer{Version: registertest.Untold})
-		c.told(call, registertest.Untold)
-		return nil
+	if err != nil { // which ends a writer
+		c.closeWriter(ctx)
 	}
-	_, _ = c.writer.Close(ctx)
-	c.writer = nil
+	return err
+}
+
+// put makes a change with the patient client.
+func (c *clerk) put(ctx context.Context, call registertest.Call) error {
+	if err := c.openWriter(ctx); err != nil {
+		return err
+	}
+	row := registerPut{Key: call.Key, Value: call.Value}
+	if call.Conditional {
+		row.Expected = &call.Expected
+	}
+	p := c.history.Begin(call)
+	err := c.write(ctx, row, call.Kind == registertest.Delete)
 	if quiver.ReasonOf(err) == quiver.ConditionFailed {
 		return c.refused(p, call, err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	p.Done(registertest.Answer{Version: registertest.Untold})
+	c.told(call, registertest.Untold)
+	return nil
 }
 
 // refused notes a condition that failed.
