@@ -58,6 +58,7 @@ type Expired struct {
 	Rows   int64 // deleted
 	Bytes  int64 // of their segments
 	Oldest int64 // when the last row of the oldest segment that stays was appended; 0: the log has no row
+	Held   bool  // Retention.Limit keeps rows that would go without it
 	Err    error
 }
 
@@ -167,15 +168,15 @@ func (l *Log) expire(rule Retention, now time.Time) (gone []*segment, out Expire
 		return nil, out
 	}
 	before := l.Start()
-	point, segments, err := l.retentionPoint(rule, now)
-	if err == nil && segments > 0 {
-		gone, err = l.expireBefore(point)
+	p, err := l.retentionPoint(rule, now)
+	if err == nil && p.segments > 0 {
+		gone, err = l.expireBefore(p.before)
 	}
 	if err != nil {
 		out.Err = err
 		return gone, out
 	}
-	out.Rows = int64(l.Start() - before)
+	out.Rows, out.Held = int64(l.Start()-before), p.held
 	for _, s := range gone {
 		n, _ := s.fileSize()
 		out.Bytes += n
@@ -217,26 +218,30 @@ func (l *Log) renew() error {
 func (l *Log) RetentionPoint(rule Retention, now time.Time) (quiver.Offset, error) {
 	l.role <- struct{}{}
 	defer func() { <-l.role }()
-	point, _, err := l.retentionPoint(rule, now)
-	return point, err
+	p, err := l.retentionPoint(rule, now)
+	return p.before, err
 }
 
-// retentionPoint gives the point and the number of segments before it. The caller holds the role.
-func (l *Log) retentionPoint(rule Retention, now time.Time) (point quiver.Offset, gone int, err error) {
+// point is how much of a log may go.
+type point struct {
+	before   quiver.Offset
+	segments int
+	held     bool // by Retention.Limit
+}
+
+// retentionPoint finds the point of a rule. The caller holds the role.
+func (l *Log) retentionPoint(rule Retention, now time.Time) (p point, err error) {
 	l.mu.Lock()
 	segments := l.segments
-	point = l.start
+	p.before = l.start
 	limit := l.pinnedLocked(min(l.high, l.fold.unit), now)
-	if rule.Limit != nil {
-		limit = min(limit, *rule.Limit)
-	}
 	durable := l.durable
 	l.mu.Unlock()
 	total := int64(0)
 	for _, s := range segments {
 		n, err := l.sizeOf(s)
 		if err != nil && !isNotExist(err) {
-			return point, 0, readError(l.id, err)
+			return p, readError(l.id, err)
 		}
 		total += n
 	}
@@ -253,18 +258,22 @@ func (l *Log) retentionPoint(rule Retention, now time.Time) (point quiver.Offset
 		if !over && rule.OlderThan > 0 {
 			last, err := l.lastTime(segments, i)
 			if err != nil {
-				return point, gone, err
+				return p, err
 			}
 			over = last < rule.OlderThan
 		}
 		if !over {
 			break
 		}
+		if rule.Limit != nil && until > *rule.Limit {
+			p.held = true
+			break
+		}
 		total -= size
-		point = max(point, until)
-		gone++
+		p.before = max(p.before, until)
+		p.segments++
 	}
-	return point, gone, nil
+	return p, nil
 }
 
 // sizeOf is the size of a segment, without the zeros that are written ahead. The caller holds the role.

@@ -236,6 +236,9 @@ func (l *Log) Lead(epoch quiver.Epoch) error {
 	return nil
 }
 
+// Epoch is that of the leadership, or of the one before while none leads. No batch has a higher one.
+func (l *Log) Epoch() quiver.Epoch { return locked(l, func() quiver.Epoch { return l.epoch }) }
+
 // Epochs lists the leader epochs that wrote to the log with their first offsets.
 func (l *Log) Epochs() []EpochStart {
 	return locked(l, func() []EpochStart { return slices.Clone(l.fold.epochs) })

@@ -17,6 +17,7 @@ from workload import Producer, PutStream, Refused, Sequenced, World, check_segme
 
 TABLE, BUCKETS = "events", 2
 CURRENT, KEYS = "current", 50  # a primary-key table, all of whose rows are put again and again
+KEPT = "kept"  # another one, whose changelog is deleted: its rows are in checkpoints only
 
 
 class Course:
@@ -99,25 +100,35 @@ class Course:
         action(client, "partition.drop", {"table": table, "partition": partition, "if_exists": True})
 
     def upsert(self, client, count=1):
-        """Every key of CURRENT gets the number of the round."""
+        """Every key of both primary-key tables gets the number of the round."""
         for _ in range(count):
             self.round += 1
             rows = pa.table({"k": range(KEYS), "round": [self.round] * KEYS})
-            writer, _ = client.do_put(command(put=CURRENT), rows.schema)
-            writer.write_table(rows)
-            writer.close()
+            for table in (CURRENT, KEPT):
+                writer, _ = client.do_put(command(put=table), rows.schema)
+                writer.write_table(rows)
+                writer.close()
             self.acked = self.round
+
+    def forget(self, client):
+        """Deletes the changelog of KEPT, for which a checkpoint is made."""
+        self.upsert(client)
+        action(client, "log.delete-before", {"table": KEPT, "offsets": {"0": latest(client, KEPT)[0]}})
 
     def check_current(self, client):
         """Every row is that of a round not before the last acknowledged one, and the changelog tells the same."""
-        rows = client.do_get(ticket(table=CURRENT)).read_all().to_pydict()
-        current = dict(zip(rows["k"], rows["round"]))
-        faults = [f"key {key} is of round {current.get(key)}, acknowledged was {self.acked}, sent {self.round}"
-                  for key in range(KEYS) if not self.acked <= current.get(key, 0) <= self.round]
+        rows, faults = {}, []
+        for table in (CURRENT, KEPT):
+            read = client.do_get(ticket(table=table)).read_all().to_pydict()
+            rows[table] = dict(zip(read["k"], read["round"]))
+            faults += [f"key {key} of {table} is of round {rows[table].get(key)}, acknowledged was {self.acked}, sent {self.round}"
+                       for key in range(KEYS) if not self.acked <= rows[table].get(key, 0) <= self.round]
+            if not len(read["k"]) == len(rows[table]) == KEYS:
+                faults.append(f"{table} has {len(read['k'])} rows of {len(rows[table])} keys")
         log = client.do_get(ticket(table=CURRENT, read="log")).read_all().to_pydict()
         folded = dict(zip(log["k"], log["round"]))
-        if not len(rows["k"]) == len(current) == len(folded) or current != folded:
-            faults.append(f"the changelog leaves {folded}, the rows are {current}")
+        if rows[CURRENT] != folded:
+            faults.append(f"the changelog leaves {folded}, the rows are {rows[CURRENT]}")
         return faults
 
     def fill(self, client, table):
@@ -174,10 +185,13 @@ class Course:
             self.sequence(client, 300, 40, 24)
             for bucket in range(BUCKETS):
                 self.put(client, 500, 40, 8, bucket=bucket)
-            action(client, "table.create", {
-                "table": CURRENT, "schema": [{"name": "k", "type": "int64"}, {"name": "round", "type": "int64"}],
-                "primary_key": ["k"]})  # one bucket: what fails of a put is all of it
+            for table in (CURRENT, KEPT):
+                action(client, "table.create", {
+                    "table": table, "schema": [{"name": "k", "type": "int64"}, {"name": "round", "type": "int64"}],
+                    "primary_key": ["k"]})  # one bucket: what fails of a put is all of it
             self.upsert(client, 10)
+            self.forget(client)
+            self.upsert(client)
 
     def walk(self):
         """Everything that a server does with its disk, in turn. Broken if the server dies on the way."""
@@ -188,6 +202,8 @@ class Course:
             call(lambda: self.make_parted(client, parted))
             call(lambda: self.spread(client, parted))
             call(lambda: self.upsert(client, 10))
+            for _ in range(2):
+                call(lambda: self.forget(client))
             call(lambda: self.resume(client))
             for rows, width, count in ((1, 20, 5), (300, 40, 8), (3000, 2500, 1), (1, 20, 3)):
                 for bucket in range(BUCKETS):
@@ -276,6 +292,18 @@ def damage_rows(course):
     """Leaves a store of current rows that cannot be opened."""
     for path in course.server.data.glob("kv/db/MANIFEST-*"):
         path.write_bytes(b"damaged")
+
+
+def lose_rows(course):
+    """Leaves no store of current rows."""
+    shutil.rmtree(course.server.data / "kv")
+
+
+def lose_seal(course):
+    """Leaves no store of current rows, and a checkpoint of them that cannot be used as a whole."""
+    lose_rows(course)
+    seal, = course.server.data.glob("kv-checkpoint/*/SEAL")
+    seal.unlink()
 
 
 def cut_units(course):

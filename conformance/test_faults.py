@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from conftest import FAULT_BINARY
-from course import BUCKETS, TABLE, Course, cut_units, damage_rows, tear
+from course import BUCKETS, TABLE, Course, cut_units, damage_rows, lose_rows, lose_seal, tear
 from workload import Broken, Refused, check_segments, read_logs
 
 
@@ -30,6 +30,10 @@ LEFT = {
     "arrowlog.lead.before-cut": "cut",
     "arrowlog.lead.before-sync": "cut",
     "kv.move.before-rename": "damaged",
+    "kv.rescue.before-copy": "unsealed",
+    "kv.rescue.before-mark": "unsealed",
+    "kv.restore.before-link": "lost",
+    "kv.restore.before-rename": "lost",
 }
 
 # The later hit at which the server is killed as well: deep in the work where there is much of it.
@@ -43,6 +47,10 @@ LATER = dict.fromkeys(POINTS, 2) | {
 ONCE = {
     "kv.move.before-rename": "the store that cannot be opened is moved once",
     "kv.open.before": "the store is opened once, and again only after it failed",
+    "kv.rescue.before-copy": "one bucket is rescued",
+    "kv.rescue.before-mark": "one bucket is rescued",
+    "kv.restore.before-link": "a store that is lost is restored once",
+    "kv.restore.before-rename": "a store that is lost is restored once",
     "metastore.open.before": "the store is opened once, and again only after it failed",
 }
 
@@ -85,9 +93,18 @@ ERRORS = {
     "flight.put.before-next-bucket": {("INTERNAL", "unknown")},
     "kv.advance.after-apply": AWAY,
     "kv.advance.before-apply": AWAY,
+    "kv.checkpoint.before-flush": AWAY,
+    "kv.checkpoint.before-link": AWAY,
+    "kv.checkpoint.before-remove": set(),
+    "kv.checkpoint.before-rename": AWAY,
+    "kv.checkpoint.before-seal": AWAY,
     "kv.drop.before-excise": set(),
     "kv.move.before-rename": AWAY,
-    "kv.open.before": set(),  # the rows are made again from the log
+    "kv.open.before": AWAY,
+    "kv.rescue.before-copy": AWAY,
+    "kv.rescue.before-mark": AWAY,
+    "kv.restore.before-link": AWAY,
+    "kv.restore.before-rename": AWAY,
     "metastore.commit.after-sync": set(),
     "metastore.commit.before-write": None,
     "metastore.open.before": None,
@@ -112,6 +129,10 @@ def prepared(tmp_path_factory):
                 cut_units(course)
             elif kind == "damaged":
                 damage_rows(course)
+            elif kind == "lost":
+                lose_rows(course)
+            elif kind == "unsealed":
+                lose_seal(course)
             made[kind] = course
         return made[kind]
 

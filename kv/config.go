@@ -51,6 +51,6 @@ const (
 // Mark is how far a bucket has come.
 type Mark struct {
 	Applied quiver.Offset // one past the last change that is in the rows
-	Epoch   quiver.Epoch  // the leader epoch of that change
+	Epoch   quiver.Epoch  // of a leader; no change in the rows has a higher one
 	Rows    int64         // that there are
 }

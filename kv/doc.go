@@ -15,7 +15,10 @@
 //
 //   - The state is the fold of the changelog before the applied offset; both change in one Pebble batch.
 //   - Pebble's write-ahead log is off. After a crash the state is that of some earlier applied offset, which is found
-//     beside it; Durable tells how far the log may be forgotten.
+//     beside it. A checkpoint tells how far the log may be forgotten (see checkpoint.go): whatever becomes of the
+//     database, the newest checkpoint has every bucket as of its mark in it, and the log has the rest.
+//   - A database is never used that lost something which a checkpoint has. What is damaged is moved aside, not deleted
+//     (see restore.go).
 //   - Readers see applied rows only, Prepare also what is staged.
 //   - A failure of Pebble or of the disk below it never ends the process: the store has failed (Failed), answers
 //     nothing any more, and is opened anew.
@@ -30,6 +33,7 @@
 //	'b' table(8) partition(8) bucket(4) 0            the mark: applied offset, epoch, rows
 //	'b' table(8) partition(8) bucket(4) 1 key        a row
 //	's' table(8) schema(4)                           a schema under which rows are stored, as quiver.Schema.Encode has it
+//	'c'                                              the number of the checkpoint that was begun last, 8 bytes
 //
 // Numbers in prefixes are big-endian. The key of a row is its key columns one behind the other, each encoded so that
 // bytes compare as values do:

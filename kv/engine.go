@@ -18,6 +18,7 @@ type engine struct {
 	db     *pebble.DB
 	cache  *pebble.Cache
 	fence  *fs.Fence // what failed first, of any kind, is noted here
+	beside *beside   // for checkpoints
 	logger *slog.Logger
 	change int // Options.ChangeBytes
 }
@@ -25,7 +26,11 @@ type engine struct {
 var _ pebble.LoggerAndTracer = (*engine)(nil)
 
 func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, error) {
-	e := &engine{fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, cache: pebble.NewCache(o.CacheBytes + memtables*o.MemtableBytes)}
+	e := &engine{
+		fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes,
+		cache: pebble.NewCache(o.CacheBytes + memtables*o.MemtableBytes),
+	}
+	e.beside = newBeside(e.fence, fsys, o.Checkpoints)
 	db, err := pebble.Open(dir, e.options(lock, o))
 	if err == nil {
 		e.db = db
@@ -48,11 +53,14 @@ const (
 	// memtables is how many there may be. Pebble takes them off the cache: one that is not larger than all of them
 	// together keeps no block while much is written, and then every lookup reads whole filters from the disk.
 	memtables = 4
+
+	manifestBytes = 4 << 20 // it is copied into each checkpoint
 )
 
 func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {
 	p := &pebble.Options{
-		FS:            e.fence,
+		FS:            e.beside,
+		ReadOnly:      o.readOnly,
 		Lock:          lock,
 		Logger:        e,
 		EventListener: &pebble.EventListener{BackgroundError: e.fail, DataCorruption: e.corrupt},
@@ -66,6 +74,7 @@ func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {
 		L0CompactionThreshold:       l0Threshold,
 		L0StopWritesThreshold:       l0Stop,
 		MaxOpenFiles:                openFiles,
+		MaxManifestFileSize:         manifestBytes,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 	}
 	for i := range p.Levels {

@@ -123,6 +123,7 @@ func takeText(key, scratch []byte) (raw, rest []byte, err error) {
 const (
 	familyBucket = 'b'
 	familySchema = 's'
+	familyStamp  = 'c'
 
 	partMark = 0
 	partRows = 1

@@ -312,7 +312,7 @@ var testBucket = quiver.BucketID{Table: 7, Partition: 3, Bucket: 1}
 
 func (b *bucket) open(fsys fs.FS, c Config) {
 	var err error
-	if b.dir, err = OpenDir(fsys, "/data/kv", Options{MemtableBytes: 64 << 10, CacheBytes: 1 << 20}); err != nil {
+	if b.dir, err = OpenDir(fsys, "/data/kv", Options{MemtableBytes: 64 << 10, CacheBytes: 1 << 20, Checkpoints: "/data/kv-checkpoint"}); err != nil {
 		b.t.Fatal(err)
 	}
 	if b.store, err = b.dir.Open(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -32,7 +31,10 @@ type Options struct {
 	CacheBytes    int64        // of blocks, and as much more as memtables are not using; 0: 64 MiB
 	MemtableBytes int64        // of one memtable, of which there may be four; 0: 32 MiB
 	ChangeBytes   int          // of the rows that one batch finds and of its changelog, at most; 0: 1 GiB
+	Checkpoints   string       // the directory of checkpoints; "": none are made. Not below the store's own
 	Logger        *slog.Logger // nil: none
+
+	readOnly bool
 }
 
 // What Options stand for when they say nothing.
@@ -61,6 +63,8 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	engine   *engine
 	readOnly bool // nothing is written, not even a schema
+	restored bool
+	stamp    serial // of the checkpoint that was begun last; after opening under Dir.saving
 
 	mu      sync.Mutex
 	schemas map[storedSchema]*quiver.Schema // that are known to be in the database
@@ -80,6 +84,8 @@ type Dir struct {
 	dir     string
 	options Options
 	lock    io.Closer
+
+	saving sync.Mutex // held while checkpoints are made, removed or read as a whole
 }
 
 // What is below the directory of the store.
@@ -112,45 +118,59 @@ type unlocked struct{ fs.FS }
 
 func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
-// Open opens the store. At most one that has not failed is open at a time.
+// Open opens the store. At most one that has not failed is open at a time. A database that is not there, or of no use,
+// is made again from the newest checkpoint; else it begins empty, and everything in it has to be made again from logs.
 func (d *Dir) Open() (*Store, error) {
 	if err := pointOpen.Hit(); err != nil {
 		return nil, err
 	}
-	if err := fs.MakeDirs(d.fsys, d.database()); err != nil {
-		return nil, fmt.Errorf("kv: make the directory %s: %w", d.database(), err)
+	restored, err := d.restoreMissing()
+	if err != nil {
+		return nil, err
 	}
-	if err := fs.SyncDir(d.fsys, d.dir); err != nil {
-		return nil, fmt.Errorf("kv: sync the directory %s: %w", d.dir, err)
+	s, err := d.openDatabase()
+	if err != nil && !passing(err) {
+		d.options.Logger.Error("the database of rows cannot be used", "err", err)
+		if _, moveErr := d.MoveAside(); moveErr != nil {
+			return nil, errors.Join(err, moveErr)
+		}
+		if restored, err = d.restoreMissing(); err != nil {
+			return nil, err
+		}
+		s, err = d.openDatabase()
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.restored = restored
+	return s, nil
+}
+
+// openDatabase opens the database as it is, or an empty one. It is not older than the newest checkpoint.
+func (d *Dir) openDatabase() (*Store, error) {
+	if err := errors.Join(fs.MakeDirs(d.fsys, d.database()), fs.SyncDir(d.fsys, d.dir)); err != nil {
+		return nil, fmt.Errorf("kv: make the directory %s: %w", d.database(), err)
 	}
 	lock, err := pebble.LockDirectory(d.database(), unlocked{d.fsys})
 	if err != nil {
 		return nil, fmt.Errorf("kv: lock the directory %s: %w", d.database(), err)
 	}
+	newest, _, err := d.newest()
+	if err != nil {
+		return nil, err
+	}
 	e, err := openEngine(d.fsys, d.database(), lock, d.options)
 	if err != nil {
 		return nil, fmt.Errorf("kv: open the database in %s: %w", d.database(), err)
 	}
-	return &Store{engine: e, schemas: map[storedSchema]*quiver.Schema{}}, nil
-}
-
-// MoveAside puts a database that cannot be opened out of the way, for a human to look at: the next store is empty. It
-// gives where the old one is. No store is open, or all of them have failed.
-func (d *Dir) MoveAside() (string, error) {
-	if err := pointBeforeMove.Hit(); err != nil {
-		return "", err
+	stamp, err := e.readStamp()
+	if err == nil && stamp < newest {
+		err = errBehind
 	}
-	var aside string
-	for n := 1; ; n++ {
-		aside = d.fsys.PathJoin(d.dir, fmt.Sprintf("damaged-%d", n))
-		if _, err := d.fsys.Stat(aside); errors.Is(err, os.ErrNotExist) {
-			break
-		}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("kv: open the database in %s: %w", d.database(), err), e.close())
 	}
-	if err := errors.Join(d.fsys.Rename(d.database(), aside), fs.SyncDir(d.fsys, d.dir)); err != nil {
-		return "", fmt.Errorf("kv: move %s to %s: %w", d.database(), aside, err)
-	}
-	return aside, nil
+	return &Store{engine: e, stamp: stamp, schemas: map[storedSchema]*quiver.Schema{}}, nil
 }
 
 // Close gives the directory back. The stores were closed before.
@@ -165,6 +185,9 @@ func (s *Store) Close() error {
 	return errors.Join(s.engine.db.Flush(), s.engine.close())
 }
 
+// Restored says that the store was made from its checkpoint when it was opened.
+func (s *Store) Restored() bool { return s.restored }
+
 // Failed is nil, or why the store answers nothing any more: the disk failed, or damage was found. It has to be opened
 // anew, if need be empty: all that is in it can be made again from logs, but for what these keep no more.
 func (s *Store) Failed() error {
@@ -172,6 +195,12 @@ func (s *Store) Failed() error {
 		return fmt.Errorf("kv: the database failed: %w", err)
 	}
 	return nil
+}
+
+// Damaged says that the store failed because what is on the disk is damaged: opened again as it is, it fails again.
+func (s *Store) Damaged() bool {
+	err := s.engine.failure()
+	return err != nil && (pebble.IsCorruptionError(err) || errors.Is(err, errRow))
 }
 
 // Flush makes durable what was applied.
@@ -301,13 +330,18 @@ func decodeMark(b []byte) (Mark, error) {
 
 // mark reads the mark of a bucket; one that was never written is zero.
 func (s *Store) mark(r pebble.Reader, id quiver.BucketID) (Mark, error) {
+	m, err := readMark(r, id)
+	return m, s.readError(err)
+}
+
+func readMark(r pebble.Reader, id quiver.BucketID) (Mark, error) {
 	b, closer, err := r.Get(markKey(id))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return Mark{}, s.Failed()
+		return Mark{}, nil
 	}
 	if err != nil {
-		return Mark{}, s.readError(err)
+		return Mark{}, err
 	}
 	m, err := decodeMark(b)
-	return m, s.readError(errors.Join(err, closer.Close()))
+	return m, errors.Join(err, closer.Close())
 }

@@ -183,7 +183,7 @@ func (t *Tablet) indexLocked(c *Change) {
 }
 
 // Advance applies what was staged before the high watermark, in one Pebble batch for each run of changes. When it
-// returns, readers see it. The epoch is that of the leader.
+// returns, readers see it. No change has a higher epoch than the one given.
 func (t *Tablet) Advance(high quiver.Offset, epoch quiver.Epoch) error {
 	t.advancing.Lock()
 	defer t.advancing.Unlock()

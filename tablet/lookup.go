@@ -78,7 +78,7 @@ func (t *Tablet) tryRowsAt(ctx context.Context, atLeast quiver.Offset) (*leaders
 			return nil, err
 		}
 	}
-	if err := l.rows.tablet.Advance(l.log.HighWatermark(), l.epoch); err != nil {
+	if err := l.applyRows(); err != nil {
 		return nil, t.rowsFailed(l, err)
 	}
 	return l, nil

@@ -11,6 +11,12 @@ type metrics struct {
 	unavailable prometheus.Counter
 	failures    prometheus.Counter
 	retained    prometheus.Counter
+
+	checkpointSeconds  prometheus.Histogram
+	checkpointFailures prometheus.Counter
+	checkpointHeld     prometheus.Gauge
+	restored           prometheus.Counter
+	rescued            prometheus.Counter
 }
 
 // newMetrics makes the metrics of a server and registers them; with nil they are shown to nobody.
@@ -26,6 +32,14 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 		unavailable: counter("quiver_tablet_unavailable_total", "Attempts to open a bucket that failed; its callers were told LEADER_NOT_AVAILABLE."),
 		retained:    counter("quiver_tablet_retention_failures_total", "Times a bucket could not lose the rows that retention lets go; it is tried again."),
 		failures:    counter("quiver_tablet_maintenance_failures_total", "Rounds of maintenance in which something failed; it is tried again."),
+
+		checkpointSeconds: f.NewHistogram(prometheus.HistogramOpts{Name: "quiver_rows_checkpoint_seconds", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+			Help: "Making a checkpoint of the current rows of primary-key tables, with writing out what is in memory."}),
+		checkpointFailures: counter("quiver_rows_checkpoint_failures_total", "Checkpoints of the current rows that could not be made; retention keeps the logs of primary-key tables meanwhile."),
+		checkpointHeld: f.NewGauge(prometheus.GaugeOpts{Name: "quiver_rows_checkpoint_held_bytes",
+			Help: "Bytes on the disk that only the checkpoint of the current rows holds, as of the last minute."}),
+		restored: counter("quiver_rows_restored_total", "Times the store of current rows was lost or damaged, and made again from its checkpoint."),
+		rescued:  counter("quiver_rows_rescued_buckets_total", "Buckets whose rows were taken from a checkpoint or from a damaged store, because the log does not go back far enough."),
 	}
 }
 

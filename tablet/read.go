@@ -96,20 +96,23 @@ func (t *Tablet) DeleteBefore(ctx context.Context, before quiver.Offset) error {
 	return t.explain(l.log.DeleteBefore(before))
 }
 
-// writeRows makes sure that the rows need no change before the offset from the log any more.
+// writeRows makes sure that the rows need no change before the offset from the log any more, whatever becomes of them.
 func (t *Tablet) writeRows(l *leadership, before quiver.Offset) error {
-	err := l.rows.tablet.Advance(l.log.HighWatermark(), l.epoch)
-	if err == nil {
-		err = l.rows.store.Flush()
-	}
-	if err != nil {
+	if err := l.applyRows(); err != nil {
 		return t.rowsFailed(l, err)
 	}
-	mark, err := l.rows.store.Durable(t.id)
-	switch {
+	store := t.server.rows
+	defer store.saves.endLook()
+	if at, err := store.saved(t.id); err == nil && at >= before {
+		return nil
+	}
+	if err := store.checkpoint(); err != nil {
+		return t.unavailable("no checkpoint of the rows could be made", err)
+	}
+	switch at, err := store.saved(t.id); {
 	case err != nil:
-		return t.rowsFailed(l, err)
-	case mark.Applied < before:
+		return t.unavailable("the checkpoint of the rows cannot be read", err)
+	case at < before:
 		return t.unavailable("the rows still need the log before the offset", nil)
 	}
 	return nil

@@ -238,36 +238,36 @@ func (s *Server) removeDropped() {
 		}
 	}
 	s.mu.RUnlock()
-	for _, id := range tables {
-		if err := errors.Join(s.disk.RemoveTable(id), s.rows.dropTable(id)); err != nil {
+	tables = slices.DeleteFunc(tables, func(id quiver.TableID) bool {
+		err := s.disk.RemoveTable(id)
+		if err != nil {
 			s.options.Logger.Error("remove a dropped table, to be tried again", "table", id, "err", err)
-			continue
 		}
-		s.mu.Lock()
-		s.dropped[id] = true
-		s.mu.Unlock()
-	}
+		return err != nil
+	})
 	if len(partitions) > 0 {
 		removed, err := s.disk.RemovePartitions(partitions)
 		if err != nil {
 			s.options.Logger.Error("remove dropped partitions, to be tried again", "partitions", len(partitions)-len(removed), "err", err)
 		}
-		removed = slices.DeleteFunc(removed, func(ref quiver.PartitionRef) bool {
-			err := s.rows.dropPartition(ref)
-			if err != nil {
-				s.options.Logger.Error("remove the rows of a dropped partition, to be tried again", "table", ref.Table, "partition", ref.Partition, "err", err)
-			}
-			return err != nil
-		})
-		s.mu.Lock()
-		for _, ref := range removed {
-			s.cut[ref] = true
-		}
-		s.mu.Unlock()
+		partitions = removed
 	}
-	if len(tables)+len(partitions) > 0 {
-		s.forgetRemoved()
+	if len(tables)+len(partitions) == 0 {
+		return
 	}
+	if err := s.rows.drop(tables, partitions); err != nil {
+		s.options.Logger.Error("remove the rows of what was dropped, to be tried again", "tables", len(tables), "partitions", len(partitions), "err", err)
+		return
+	}
+	s.mu.Lock()
+	for _, id := range tables {
+		s.dropped[id] = true
+	}
+	for _, ref := range partitions {
+		s.cut[ref] = true
+	}
+	s.mu.Unlock()
+	s.forgetRemoved()
 }
 
 // forgetRemoved takes the tablets whose data was removed off the list of those with an open log.

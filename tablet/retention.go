@@ -70,8 +70,50 @@ func (s *Server) expire(ctx context.Context, now time.Time) {
 	for i, o := range orders {
 		expiries[i] = o.expiry
 	}
-	for i, e := range s.disk.Expire(expiries, now) {
+	defer s.rows.saves.endLook()
+	done := s.disk.Expire(expiries, now)
+	s.expireHeld(ctx, orders, done, now)
+	for i, e := range done {
 		s.expired(orders[i], e, now)
+	}
+}
+
+// expireHeld goes on with primary-key buckets that retention let go less of than it may, because the checkpoint of their
+// rows is too old: with a new one. It adds to what was done. Rows of a bucket that is not open may lack changes of its
+// log, so it is opened; they are in the next checkpoint.
+func (s *Server) expireHeld(ctx context.Context, orders []order, done []arrowlog.Expired, now time.Time) {
+	var again []arrowlog.Expiry
+	var places []int
+	for i := range done {
+		if done[i].Held {
+			again, places = append(again, orders[i].expiry), append(places, i)
+		}
+	}
+	if len(again) == 0 || !s.rows.checkpointAt(now) {
+		return
+	}
+	for i := range again {
+		again[i].Rule.Limit = s.needed(orders[places[i]].meta, again[i].Bucket)
+	}
+	for i, e := range s.disk.Expire(again, now) {
+		o := orders[places[i]]
+		e.Rows += done[places[i]].Rows
+		e.Bytes += done[places[i]].Bytes
+		done[places[i]] = e
+		if e.Held && o.tablet == nil {
+			s.bringUp(ctx, o.expiry.Bucket)
+		}
+	}
+}
+
+// bringUp opens a bucket whose rows may lack changes of its log.
+func (s *Server) bringUp(ctx context.Context, id quiver.BucketID) {
+	tablet, err := s.Tablet(id)
+	if err == nil {
+		_, err = tablet.leader(ctx)
+	}
+	if err != nil {
+		s.options.Logger.Warn("retention keeps the log of a primary-key bucket: its rows cannot be brought up to it", "bucket", id.String(), "err", err)
 	}
 }
 
@@ -90,6 +132,8 @@ func (s *Server) expired(o order, e arrowlog.Expired, now time.Time) {
 		s.metrics.retained.Inc()
 		s.options.Logger.Warn("retention could not be carried out, to be tried again", "bucket", o.expiry.Bucket.String(), "err", e.Err)
 		due = now.Add(time.Minute).UnixMilli()
+	case e.Held:
+		due = now.Add(checkpointEvery).UnixMilli()
 	case e.Oldest != 0 && o.meta.Options.RetentionTime > 0:
 		due = e.Oldest + o.meta.Options.RetentionTime.Milliseconds() + 1
 	}
@@ -131,7 +175,7 @@ func (s *Server) dueOpen(now time.Time) (orders []order) {
 			break
 		}
 		t.retained.Store(&retained{meta, end})
-		r.Limit = s.needed(meta, t.id, now)
+		r.Limit = s.needed(meta, t.id)
 		orders = append(orders, order{arrowlog.Expiry{Bucket: t.id, Config: logConfig(meta), Rule: r}, meta, t})
 	}
 	return orders
@@ -233,7 +277,7 @@ func (s *Server) glance(id quiver.BucketID, now time.Time) (order, bool) {
 	if !ok {
 		return order{}, false
 	}
-	rule.Limit = s.needed(meta, id, now)
+	rule.Limit = s.needed(meta, id)
 	o := order{expiry: arrowlog.Expiry{Bucket: id, Config: logConfig(meta), Rule: rule}, meta: meta}
 	g, err := s.disk.Glance(id)
 	switch {
@@ -250,18 +294,17 @@ func (s *Server) glance(id quiver.BucketID, now time.Time) (order, bool) {
 	return order{}, false
 }
 
-// needed is the offset from which on the rows of a primary-key bucket need the log after a crash; nil for a log table.
-// Rows that were applied and are in memory only are written out first, now and then: of a table that is seldom changed
-// they would stay there, and the log with them.
-func (s *Server) needed(meta *quiver.Table, id quiver.BucketID, now time.Time) *quiver.Offset {
+// needed is the offset from which on the rows of a primary-key bucket need the log should they be lost; nil for a log
+// table.
+func (s *Server) needed(meta *quiver.Table, id quiver.BucketID) *quiver.Offset {
 	if !meta.Keyed() || planted.Is(planted.RetentionPassesRows) {
 		return nil
 	}
-	mark, err := s.rows.durable(id, now)
+	at, err := s.rows.saved(id)
 	if err != nil {
-		s.options.Logger.Warn("retention keeps the log of a primary-key bucket: its rows cannot be asked for", "bucket", id.String(), "err", err)
+		s.options.Logger.Warn("the checkpoint of the rows cannot be used; retention waits for a new one", "bucket", id.String(), "err", err)
 	}
-	return &mark
+	return &at
 }
 
 // readTime is how long a reader keeps retention from the rows that it is on its way to.

@@ -46,11 +46,22 @@ func (r *rows) retire() {
 	r.tablet.Retire()
 }
 
+// applyRows writes what lies below the high watermark into the store. The epoch is that of the log, which may lead by a
+// higher one than this leadership by now: no change may have a higher one than the rows say.
+func (l *leadership) applyRows() error {
+	high := l.log.HighWatermark()
+	return l.rows.tablet.Advance(high, l.log.Epoch())
+}
+
 // openRows brings the rows of a bucket up to its log: what lies below the high watermark goes into the store, the rest
 // is staged.
 func (t *Tablet) openRows(ctx context.Context, log *arrowlog.Log, meta *quiver.Table, epoch quiver.Epoch) (*rows, error) {
 	if old := t.leading.Load(); old != nil && old.rows != nil {
 		old.rows.retire()
+		// What it staged in the log is read from there, which takes that it is durable.
+		if err := log.Sync(ctx, log.End()); err != nil {
+			return nil, err
+		}
 	}
 	store, err := t.server.rows.get()
 	if err != nil {
@@ -88,25 +99,13 @@ func (r *rows) configure(meta *quiver.Table) error {
 
 // replay folds the log from where the rows end.
 func (t *Tablet) replay(ctx context.Context, log *arrowlog.Log, r *rows, epoch quiver.Epoch) error {
-	from, start, high, end := r.tablet.Mark().Applied, log.Start(), log.HighWatermark(), log.End()
+	high, end := log.HighWatermark(), log.End()
+	if err := t.match(ctx, log, r); err != nil {
+		return err
+	}
+	from := r.tablet.Mark().Applied
 	if planted.Is(planted.ReplayFromEnd) {
 		from = high
-	}
-	switch {
-	case from > high:
-		// The rows are ahead of a log that lost its end. They are made again, from the start of the log.
-		if err := r.store.Drop(ctx, t.id); err != nil {
-			return err
-		}
-		fresh, err := r.store.Tablet(t.id, rowsConfig(t.Table()))
-		if err != nil {
-			return err
-		}
-		r.tablet, from = fresh, 0
-	}
-	if from < start {
-		return quiver.Errorf(quiver.CorruptRange, "the rows are those at offset %d, and the log begins at %d: changes between are lost", from, start).
-			Advise("restore a copy of the data directory, or load the table anew")
 	}
 	reader := log.Read(from, end, arrowlog.ReadSpec{})
 	defer reader.Close()
@@ -127,6 +126,37 @@ func (t *Tablet) replay(ctx context.Context, log *arrowlog.Log, r *rows, epoch q
 			return err
 		}
 	}
+}
+
+// match makes sure that the log goes on from where the rows end. Rows that are ahead of the log, or were made of changes
+// that it lost, are made again from its start. Where it does not go back far enough, they are those of a checkpoint.
+func (t *Tablet) match(ctx context.Context, log *arrowlog.Log, r *rows) error {
+	start, high := log.Start(), log.HighWatermark()
+	fits := func(m kv.Mark) bool {
+		return m.Applied >= start && m.Applied <= high && log.EpochEnd(m.Epoch) >= m.Applied
+	}
+	mark := r.tablet.Mark()
+	if fits(mark) {
+		return nil
+	}
+	if start == 0 {
+		if err := r.store.Drop(ctx, t.id); err != nil {
+			return err
+		}
+	} else if ok, err := t.server.rows.rescue(ctx, r.store, t.id, fits); err != nil {
+		return err
+	} else if !ok {
+		return lost(mark, start, high)
+	}
+	var err error
+	r.tablet, err = r.store.Tablet(t.id, rowsConfig(t.Table()))
+	return err
+}
+
+// lost says that rows and log do not fit together, and nothing is there to mend that.
+func lost(mark kv.Mark, start, high quiver.Offset) error {
+	return quiver.Errorf(quiver.CorruptRange, "the rows are those at offset %d of epoch %d, and the log has the changes [%d, %d): they do not go on from there",
+		mark.Applied, mark.Epoch, start, high).Advise("restore a copy of the data directory, or load the table anew")
 }
 
 // fold takes one batch of the log.

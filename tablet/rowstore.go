@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/internal/fs"
@@ -14,21 +13,26 @@ import (
 )
 
 // rowStore is the store of all rows of primary-key tables: opened when it is first needed, and opened anew when it has
-// failed. What is in it can be made again from the logs, so a store that cannot be opened is moved aside.
+// failed. What is in it can be made again from its checkpoint and the logs.
 type rowStore struct {
-	fsys   fs.FS
-	path   string // "": there is none
-	logger *slog.Logger
+	fsys    fs.FS
+	path    string // "": there is none
+	logger  *slog.Logger
+	metrics *metrics
 
 	mu     sync.Mutex
 	dir    *kv.Dir
 	store  *kv.Store
 	failed []*kv.Store // replaced ones, which somebody may still read from
-	wrote  time.Time   // when what was in memory was written out for retention
+
+	saves saves
 }
 
-// rowsDir is the directory of the store below the data directory.
-const rowsDir = "kv"
+// The directories of the store and of its checkpoint, below the data directory.
+const (
+	rowsDir       = "kv"
+	checkpointDir = "kv-checkpoint"
+)
 
 // get gives the store that is in use.
 func (r *rowStore) get() (*kv.Store, error) {
@@ -40,41 +44,71 @@ func (r *rowStore) get() (*kv.Store, error) {
 	if r.path == "" {
 		return nil, errors.New("tablet: this server keeps no primary-key tables")
 	}
+	if _, err := r.directoryLocked(); err != nil {
+		return nil, err
+	}
+	return r.openLocked()
+}
+
+// directory gives the directory of the store.
+func (r *rowStore) directory() (*kv.Dir, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.directoryLocked()
+}
+
+func (r *rowStore) directoryLocked() (*kv.Dir, error) {
 	if r.dir == nil {
-		dir, err := kv.OpenDir(r.fsys, r.fsys.PathJoin(r.path, rowsDir), kv.Options{Logger: r.logger})
+		dir, err := kv.OpenDir(r.fsys, r.fsys.PathJoin(r.path, rowsDir), kv.Options{
+			Checkpoints: r.fsys.PathJoin(r.path, checkpointDir), Logger: r.logger,
+		})
 		if err != nil {
 			return nil, err
 		}
 		r.dir = dir
 	}
-	return r.openLocked()
+	return r.dir, nil
 }
 
-// openLocked opens the store, and an empty one if it cannot be opened.
+// openLocked opens the store. One that has damage is made anew.
 func (r *rowStore) openLocked() (*kv.Store, error) {
 	if r.store != nil {
 		r.logger.Error("the store of rows failed and is opened anew", "err", r.store.Failed())
+		if r.store.Damaged() {
+			if _, err := r.dir.MoveAside(); err != nil {
+				return nil, err
+			}
+		}
 		r.failed, r.store = append(r.failed, r.store), nil
 	}
 	store, err := r.dir.Open()
 	if err != nil {
-		r.logger.Error("the store of rows cannot be opened; the rows are made again from the logs", "err", err)
-		aside, moveErr := r.dir.MoveAside()
-		if moveErr != nil {
-			return nil, errors.Join(err, moveErr)
-		}
-		r.logger.Warn("the damaged store of rows was moved aside", "to", aside)
-		if store, err = r.dir.Open(); err != nil {
-			return nil, err
-		}
+		return nil, err
+	}
+	if store.Restored() {
+		r.metrics.restored.Inc()
 	}
 	r.store = store
 	return store, nil
 }
 
-// drop forgets the rows of a dropped table, or of one of its partitions. A store that was never opened may hold them
-// too; one that is not there holds none.
-func (r *rowStore) drop(drop func(*kv.Store) error) error {
+// rescue puts rows of a bucket into the store that an older one has, if their mark fits. See kv.Dir.Rescue.
+func (r *rowStore) rescue(ctx context.Context, store *kv.Store, id quiver.BucketID, fits func(kv.Mark) bool) (bool, error) {
+	dir, err := r.directory()
+	if err != nil {
+		return false, err
+	}
+	r.saves.endLook()
+	ok, err := dir.Rescue(ctx, store, id, fits)
+	if ok {
+		r.metrics.rescued.Inc()
+	}
+	return ok, err
+}
+
+// drop forgets the rows of dropped tables and partitions. A store that was never opened may hold them too, and so may
+// its checkpoint, from which they would come back: then there is a new one before they count as dropped.
+func (r *rowStore) drop(tables []quiver.TableID, partitions []quiver.PartitionRef) error {
 	if r.path == "" || !r.exists() {
 		return nil
 	}
@@ -82,7 +116,17 @@ func (r *rowStore) drop(drop func(*kv.Store) error) error {
 	if err != nil {
 		return err
 	}
-	return drop(store)
+	for _, id := range tables {
+		if err := store.DropTable(context.Background(), id); err != nil {
+			return err
+		}
+	}
+	for _, ref := range partitions {
+		if err := store.DropPartition(context.Background(), ref); err != nil {
+			return err
+		}
+	}
+	return r.dropSaved(tables, partitions)
 }
 
 // exists says that there is a store, open or not.
@@ -92,47 +136,19 @@ func (r *rowStore) exists() bool {
 	if r.store != nil {
 		return true
 	}
-	_, err := r.fsys.Stat(r.fsys.PathJoin(r.path, rowsDir))
-	return err == nil
-}
-
-func (r *rowStore) dropTable(id quiver.TableID) error {
-	return r.drop(func(s *kv.Store) error { return s.DropTable(context.Background(), id) })
-}
-
-func (r *rowStore) dropPartition(ref quiver.PartitionRef) error {
-	return r.drop(func(s *kv.Store) error { return s.DropPartition(context.Background(), ref) })
-}
-
-// writeEvery is how often retention has rows written out that are in memory only.
-const writeEvery = time.Minute
-
-// durable is the offset from which on a bucket needs the log after a crash. Once a minute what is in memory is written
-// out before.
-func (r *rowStore) durable(id quiver.BucketID, now time.Time) (quiver.Offset, error) {
-	store, err := r.get()
-	if err != nil {
-		return 0, err
-	}
-	r.mu.Lock()
-	due := now.Sub(r.wrote).Abs() >= writeEvery
-	if due {
-		r.wrote = now
-	}
-	r.mu.Unlock()
-	if due {
-		if err := store.Flush(); err != nil {
-			return 0, err
+	for _, dir := range []string{rowsDir, checkpointDir} {
+		if _, err := r.fsys.Stat(r.fsys.PathJoin(r.path, dir)); err == nil {
+			return true
 		}
 	}
-	mark, err := store.Durable(id)
-	return mark.Applied, err
+	return false
 }
 
 // close writes out what is in memory, so that the next start has little to do.
 func (r *rowStore) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.saves.endLook()
 	var errs []error
 	if r.store != nil {
 		if err := r.store.Close(); err != nil {

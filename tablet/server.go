@@ -48,8 +48,8 @@ func New(disk *arrowlog.Disk, o Options) *Server {
 		opened:  make(map[*Tablet]quiver.Offset),
 		watches: make(map[quiver.TableID]map[*watch]struct{}),
 	}
-	s.rows = &rowStore{fsys: o.FS, path: o.Data, logger: s.options.Logger}
 	s.metrics = newMetrics(o.Registerer, s)
+	s.rows = &rowStore{fsys: o.FS, path: o.Data, logger: s.options.Logger, metrics: s.metrics}
 	return s
 }
 
@@ -155,6 +155,7 @@ func (s *Server) Maintain(ctx context.Context) {
 	}
 	s.removeDropped()
 	s.expire(ctx, s.options.Now())
+	s.rows.tidy(s.options.Now())
 }
 
 // settleLate moves the high watermark of puts that nobody waited for but somebody else committed, and gives the

@@ -273,15 +273,17 @@ func (t *Tablet) advance(l *leadership) {
 	if l.rows == nil {
 		return
 	}
-	if err := l.rows.tablet.Advance(l.log.HighWatermark(), l.epoch); err != nil && !errors.Is(err, kv.ErrRetired) {
+	if err := l.applyRows(); err != nil && !errors.Is(err, kv.ErrRetired) {
 		// The rows are durable in the log all the same; the next use of the bucket opens the store anew.
 		t.server.options.Logger.Error("changes could not be applied to the rows", "bucket", t.id.String(), "err", err)
 	}
 }
 
-// durable tells the replica how far the log of a leadership is durable.
+// durable tells the replica how far the log of a leadership is durable. The epoch is that which the log leads by, perhaps
+// for a leadership that is about to begin: what is acknowledged meanwhile is below the high watermark too.
 func (t *Tablet) durable(l *leadership) {
-	t.step(l, replica.Durable{Member: t.server.options.Self, Epoch: l.epoch, End: l.log.Durable()})
+	epoch := l.log.Epoch()
+	t.step(l, replica.Durable{Member: t.server.options.Self, Epoch: epoch, End: l.log.Durable()})
 }
 
 // step feeds the replica an event and carries out its effects.
