@@ -320,25 +320,38 @@ def test_what_the_job_refuses(new_server, program):
         assert "drop sales_per_minute, and count anew" in refused()
 
 
-def test_the_demo_counts_each_bid_once(new_server):
-    """`quiver demo --count` is the same job in Go. It is killed while it writes and counts."""
-    server = new_server()
-    demo = [BINARY, "demo", "--server", server.address, "--rate", "20k/s", "--count", "channel"]
-    with server.client() as client:
+def test_the_demo_counts_each_bid_once(tmp_path):
+    """`quiver demo --count` is the same job in Go. It is killed while it writes and counts, and so is the server under it."""
+    address = f"127.0.0.1:{fixed_port(random.Random(SEED))}"
+    server = Server(tmp_path / "data", "--flight-addr", address).start()
+    demo = [BINARY, "demo", "--server", address, "--rate", "20k/s", "--count", "channel"]
+
+    def counts_grow(process):
+        """Waits for changes of the counts."""
+        with server.client() as client:
+            for _ in range(4):
+                now = {str(bucket): offset for bucket, offset in latest(client, "bids_by_channel").items()}
+                assert action(client, "log.wait", {"table": "bids_by_channel", "offsets": now, "timeout_ms": 60_000})
+                assert process.poll() is None
+
+    try:
         subprocess.run([*demo, "--rows", "1"], check=True, capture_output=True)
         for _ in range(3):
             process = subprocess.Popen(demo, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                for _ in range(5):  # changes of the counts
-                    now = {str(bucket): offset for bucket, offset in latest(client, "bids_by_channel").items()}
-                    assert action(client, "log.wait", {"table": "bids_by_channel", "offsets": now, "timeout_ms": 60_000})
-                    assert process.poll() is None
+                counts_grow(process)
+                server.kill()
+                server.start()
+                counts_grow(process)
             finally:
                 process.kill()
                 process.wait()
         done = subprocess.run([*demo, "--rows", "1"], check=True, capture_output=True, text=True)
-        counts = collections.defaultdict(Count)
-        for bid in read(client, "bids", columns=["channel", "__offset"]).to_pylist():
-            counts[bid["channel"]].add(bid["__offset"], 0)
         printed = {row["channel"]: (row["bids"], row["until"]) for row in map(json.loads, done.stdout.splitlines())}
+        counts = collections.defaultdict(Count)
+        with server.client() as client:
+            for bid in read(client, "bids", columns=["channel", "__offset"]).to_pylist():
+                counts[bid["channel"]].add(bid["__offset"], 0)
         assert printed == {channel: (count.sales, count.until) for channel, count in counts.items()}
+    finally:
+        server.kill()

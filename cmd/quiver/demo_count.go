@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
 )
 
@@ -61,10 +62,11 @@ func (c *call) demoCounting(ctx context.Context, d demo) error {
 // each bid is counted once, however often the demo is ended or killed, and however many of them run.
 type counting struct {
 	*call
-	bids   string        // the log
-	source *arrow.Schema // what is read of it: the key, price, __offset
-	target string        // the table of the counts, and the cursor in the log
-	schema *arrow.Schema // of the target
+	bids   string          // the log
+	source *arrow.Schema   // what is read of it: the key, price, __offset
+	target string          // the table of the counts, and the cursor in the log
+	schema *arrow.Schema   // of the target
+	at     flight.Position // the bids before it are counted, by this run or an earlier one
 	find   *flight.Lookuper
 	keep   *flight.Appender
 }
@@ -119,20 +121,19 @@ func (k *counting) close() {
 }
 
 // run counts bids as they come, until following ends, and then those that are left.
-func (k *counting) run(ctx, following context.Context) error {
+func (k *counting) run(ctx, following context.Context) (err error) {
+	if k.at, err = k.begin(ctx); err != nil {
+		return err
+	}
 	if err := k.pass(ctx, following, true); err != nil && following.Err() == nil {
 		return err
 	}
 	return k.pass(ctx, ctx, false)
 }
 
-// pass counts from where the cursor stands; what was read is counted as a whole, also when reading ends.
+// pass counts from where it stands; what was read is counted as a whole, also when reading ends.
 func (k *counting) pass(ctx, reading context.Context, follow bool) error {
-	from, err := k.begin(ctx)
-	if err != nil {
-		return err
-	}
-	scanner, err := k.client.Scan(reading, flight.ScanCommand{Table: flight.Named(k.bids), Columns: []string{k.source.Field(0).Name, "price", "__offset"}, From: from, Follow: follow})
+	scanner, err := k.client.Scan(reading, flight.ScanCommand{Table: flight.Named(k.bids), Columns: []string{k.source.Field(0).Name, "price", "__offset"}, From: k.at, Follow: follow})
 	if err != nil {
 		return err
 	}
@@ -149,12 +150,24 @@ func (k *counting) pass(ctx, reading context.Context, follow bool) error {
 		if err := k.take(ctx, scanner.Batch()); err != nil {
 			return err
 		}
-		// Only now: the cursor may lag behind the counts, never go before them.
-		if _, err := k.client.CommitCursor(ctx, flight.CursorCommit{Cursor: k.target, Table: flight.Named(k.bids), Offsets: scanner.Position().Offsets}); err != nil {
+		k.at = scanner.Position()
+		if err := k.commit(ctx); err != nil {
 			return err
 		}
 	}
 	return scanner.Err()
+}
+
+// commit moves the cursor to where the counts are. It may lag behind them, never go before them: so it moves only now,
+// and where the server is away at this moment, which the others get over, it moves the next time.
+func (k *counting) commit(ctx context.Context) error {
+	ctx, cancel := k.ask(ctx)
+	defer cancel()
+	_, err := k.client.CommitCursor(ctx, flight.CursorCommit{Cursor: k.target, Table: flight.Named(k.bids), Offsets: k.at.Offsets})
+	if class, _ := flight.ClassOf(err); err != nil && class == quiver.ClassUnavailable {
+		return nil
+	}
+	return err
 }
 
 // begin is where the cursor stands, if there is one yet.
