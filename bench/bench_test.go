@@ -218,7 +218,7 @@ func TestSummary(t *testing.T) {
 	if err := json.Unmarshal(text, &back); err != nil {
 		t.Fatal(err)
 	}
-	page, err := replaceSummary("before\n"+summaryBegin+"\nold\n"+summaryEnd+"\nafter\n", summarize([]*result{&back}))
+	page, err := replaceSummary("before\n"+summaryBegin+"\nold\n"+summaryEnd+"\nafter\n", []*result{&back})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,17 @@ func TestSummary(t *testing.T) {
 	if strings.Contains(page, "old") {
 		t.Error("what was between the lines is still there")
 	}
-	if _, err := replaceSummary("no lines", ""); err == nil {
+	again, err := replaceSummary(page, nil)
+	if err != nil || again != page {
+		t.Errorf("a run without that job changed its tables (%v):\n%s", err, again)
+	}
+	r.Job, r.Goals = "J1", nil
+	both, err := replaceSummary(page, []*result{r})
+	if err != nil || !strings.Contains(both, "- J0, J1: a CPU") || !strings.Contains(both, "| J0 | speed |") || strings.Count(both, "### Goals") != 1 ||
+		strings.Index(both, "### J0: Nothing") > strings.Index(both, "### J1: Nothing") {
+		t.Errorf("beside another job (%v):\n%s", err, both)
+	}
+	if _, err := replaceSummary("no lines", nil); err == nil {
 		t.Error("a page without the lines was taken")
 	}
 }

@@ -30,7 +30,8 @@
 //  3. A goal is judged by the median of ratios taken within a round, never by two figures of different runs.
 //  4. A sample during which other processes took more than a little of the machine is marked, and taken again a
 //     bounded number of times.
-//  5. Figures are never typed: the tables of docs/benchmarks.md are written from the raw results in out/.
+//  5. Figures are never typed: the tables of docs/benchmarks.md are written from the raw results in out/. Jobs that
+//     were not run keep theirs.
 //
 // Logical bytes are uncompressed Arrow bytes. Times of pyarrow clients are taken inside the Python process, which
 // lives through all rounds, so the interpreter's start is in none of them.

@@ -15,7 +15,7 @@ const (
 	summaryEnd   = "<!-- end of what `make bench` writes -->"
 )
 
-// writeSummary writes the tables of all results in the directory into the page.
+// writeSummary writes the tables of all results in the directory into the page. Jobs without a result there keep theirs.
 func writeSummary(page, dir string) error {
 	results, err := loadResults(dir)
 	if err != nil {
@@ -28,7 +28,7 @@ func writeSummary(page, dir string) error {
 	if err != nil {
 		return err
 	}
-	written, err := replaceSummary(string(text), summarize(results))
+	written, err := replaceSummary(string(text), results)
 	if err != nil {
 		return fmt.Errorf("%s: %w", page, err)
 	}
@@ -36,69 +36,43 @@ func writeSummary(page, dir string) error {
 }
 
 // replaceSummary puts the tables between the two lines.
-func replaceSummary(page, tables string) (string, error) {
+func replaceSummary(page string, results []*result) (string, error) {
 	before, rest, found := strings.Cut(page, summaryBegin)
-	_, after, ended := strings.Cut(rest, summaryEnd)
+	tables, after, ended := strings.Cut(rest, summaryEnd)
 	if !found || !ended {
 		return "", fmt.Errorf("the lines %q and %q are not there", summaryBegin, summaryEnd)
 	}
-	return before + summaryBegin + "\n\n" + tables + "\n" + summaryEnd + after, nil
+	parts := mergeParts(results, readParts(tables))
+	return before + summaryBegin + "\n\n" + writeParts(parts) + "\n" + summaryEnd + after, nil
 }
 
-// summarize makes the tables.
-func summarize(results []*result) string {
-	var text strings.Builder
-	text.WriteString(machines(results))
-	text.WriteString(allGoals(results))
-	for _, r := range results {
-		text.WriteString(oneJob(r))
+// machineLine tells where a result comes from.
+func machineLine(r *result) string {
+	m := r.Machine
+	versions := make([]string, 0, len(m.Versions))
+	for name, version := range m.Versions {
+		versions = append(versions, name+" "+strings.TrimPrefix(version, name))
 	}
-	return strings.TrimRight(text.String(), "\n") + "\n"
+	slices.Sort(versions)
+	return fmt.Sprintf("%s, %d cores, %.0f GB, %s, data on %s; %s; commit `%s`, %s, `%s`", m.CPU, m.Cores, m.MemoryGB,
+		m.Kernel, m.Disk, strings.Join(versions, ", "), r.Commit, r.Started.Format("2006-01-02"), r.Command)
 }
 
-// machines tells where the results come from; one line for each kind of run.
-func machines(results []*result) string {
-	var lines []string
-	jobsOf := map[string][]string{}
-	for _, r := range results {
-		m := r.Machine
-		var versions []string
-		for name, version := range m.Versions {
-			versions = append(versions, name+" "+strings.TrimPrefix(version, name))
+// goalRows are the rows of what was judged.
+func goalRows(r *result) []string {
+	rows := make([]string, 0, len(r.Goals))
+	for _, g := range r.Goals {
+		relation, verdict := "≥", "**missed**"
+		if g.Less {
+			relation = "≤"
 		}
-		slices.Sort(versions)
-		line := fmt.Sprintf("%s, %d cores, %.0f GB, %s, data on %s; %s; commit `%s`, %s, `%s`", m.CPU, m.Cores, m.MemoryGB,
-			m.Kernel, m.Disk, strings.Join(versions, ", "), r.Commit, r.Started.Format("2006-01-02"), r.Command)
-		if jobsOf[line] == nil {
-			lines = append(lines, line)
+		if g.Met {
+			verdict = "met"
 		}
-		jobsOf[line] = append(jobsOf[line], r.Job)
+		rows = append(rows, fmt.Sprintf("| %s | %s | %s %s | %s | %s to %s | %s |\n", r.Job, g.Text, relation, format(g.Need),
+			format(g.Value), format(g.Low), format(g.High), verdict))
 	}
-	var text strings.Builder
-	for _, line := range lines {
-		fmt.Fprintf(&text, "- %s: %s.\n", strings.Join(jobsOf[line], ", "), line)
-	}
-	return text.String() + "\n"
-}
-
-// allGoals is one table of everything that was judged.
-func allGoals(results []*result) string {
-	var text strings.Builder
-	text.WriteString("### Goals\n\n| Job | Goal | Wanted | Median | Least to most | |\n|---|---|---|---|---|---|\n")
-	for _, r := range results {
-		for _, g := range r.Goals {
-			relation, verdict := "≥", "**missed**"
-			if g.Less {
-				relation = "≤"
-			}
-			if g.Met {
-				verdict = "met"
-			}
-			fmt.Fprintf(&text, "| %s | %s | %s %s | %s | %s to %s | %s |\n", r.Job, g.Text, relation, format(g.Need),
-				format(g.Value), format(g.Low), format(g.High), verdict)
-		}
-	}
-	return text.String() + "\n"
+	return rows
 }
 
 // columnsInOrder are the metrics as the tables show them.
