@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector has pools forget what they hold, at random: what is counted here drifts with it.
+
 package kv
 
 import (
@@ -46,7 +50,7 @@ func TestAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(8, upsert(false)); n > most { // on top of what is staged
 		t.Errorf("a batch of %d updates of staged rows takes %.0f allocations, at most %d were expected", rows, n, most)
 	}
-	asked := benchKeys(r, 1000, keys)
+	asked := benchKeys(r, rows, keys)
 	if n := testing.AllocsPerRun(8, func() {
 		a, err := tablet.Get(t.Context(), asked, allPlaces(c.Schema))
 		if err != nil {
@@ -54,6 +58,6 @@ func TestAllocations(t *testing.T) {
 		}
 		a.Release()
 	}); n > most {
-		t.Errorf("a lookup of 1000 keys takes %.0f allocations, at most %d were expected", n, most)
+		t.Errorf("a lookup of %d keys takes %.0f allocations, at most %d were expected", rows, n, most)
 	}
 }
