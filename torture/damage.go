@@ -22,7 +22,7 @@ func (n *nemesis) damage() error {
 		return n.tear()
 	case x < 11 && n.faults[faultFlip]:
 		return n.flip()
-	case x < 13 && n.faults[faultFlip]:
+	case x < 13 && n.faults[faultCache]:
 		return n.flipCache()
 	}
 	return nil
@@ -182,6 +182,7 @@ func (n *nemesis) flipCache() error {
 		return err
 	}
 	at, bit := n.random.IntN(len(data)), byte(1)<<n.random.IntN(8)
+	n.rotten = n.rotten || filepath.Ext(path) == ".sst"
 	n.count("flipped bits in caches", 1)
 	return writeAt(path, []byte{data[at] ^ bit}, int64(at))
 }

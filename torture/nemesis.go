@@ -20,6 +20,7 @@ type nemesis struct {
 	strace string   // the program that fails system calls; "": there is none
 	faults map[string]bool
 	trace  *exec.Cmd
+	rotten bool   // a table of the store of rows is damaged: who finds that while it closes the store says so and ends with 1
 	look   func() // reads everything that can be read and violates what is wrong in it
 }
 
@@ -35,10 +36,11 @@ const (
 	faultSlow  = "slow"  // syncs are slow
 	faultTorn  = "torn"  // garbage behind the end of logs, as a torn write leaves it
 	faultFlip  = "flip"  // a bit is flipped in a closed segment, for one life
+	faultCache = "cache" // a bit is flipped in a file that can be made again, for good
 	faultClock = "clock" // the wall clock steps
 )
 
-var allFaults = []string{faultKill, faultTerm, faultPoint, faultError, faultPause, faultFull, faultSync, faultSlow, faultTorn, faultFlip, faultClock}
+var allFaults = []string{faultKill, faultTerm, faultPoint, faultError, faultPause, faultFull, faultSync, faultSlow, faultTorn, faultFlip, faultCache, faultClock}
 
 // life is how one process of the server runs.
 type life struct {
@@ -205,7 +207,7 @@ func (n *nemesis) end(l life, term bool) {
 	case code == -1 && l.may && n.server.killed():
 		n.count("kills", 1)
 		n.count("kills at a fault point", 1)
-	case code != 0 && !l.fails:
+	case code != 0 && !l.fails && !n.rotten:
 		n.violate("died: SIGTERM ended the server with %v; its log is %s", n.server.cmd.ProcessState, n.server.log)
 	default:
 		n.count("stops", 1)
