@@ -14,9 +14,6 @@ import (
 
 // damage does to the files of a server that is down what disks do: now and then.
 func (n *nemesis) damage() error {
-	if n.ctx.Err() != nil {
-		return nil
-	}
 	switch x := n.random.IntN(100); {
 	case x < 6 && n.faults[faultTorn]:
 		return n.tear()

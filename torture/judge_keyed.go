@@ -141,9 +141,10 @@ func differ(rows, folded map[string]string) (text string) {
 func judgeCurrent(ctx context.Context, c *conn, table string, upserters []*upserter, v *view) error {
 	found := map[int64]string{}
 	folded, err := foldLog(ctx, c, table, "k", func(ch change) error {
-		if ch.what == "+I" || ch.what == "+U" {
+		switch ch.what {
+		case "+I", "+U":
 			found[ch.at("k")] = rowText(int32(ch.at("client")), ch.at("n"), textOfUpsert(ch.at("n")))
-		} else if ch.what == "-D" {
+		case "-D":
 			delete(found, ch.at("k"))
 		}
 		return nil

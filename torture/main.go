@@ -96,7 +96,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer h.world.stop()
-	fmt.Fprintf(out, "seed %d, %v, server %s\n", o.seed, o.duration, o.binary) //nolint:errcheck // a terminal
+	fmt.Fprintf(out, "seed %d, %v, server %s\n", o.seed, o.duration, o.binary)
 	err = h.play()
 	h.nemesis.server.kill()
 	h.nemesis.detach()
@@ -104,7 +104,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := report.write(filepath.Join(o.out, "run.json")); err != nil {
 		return err
 	}
-	fmt.Fprint(out, report.table()) //nolint:errcheck // a terminal
+	fmt.Fprint(out, report.table())
 	if err != nil {
 		return err
 	}
@@ -149,10 +149,10 @@ func (h *harness) play() error {
 	end := h.began.Add(h.options.duration)
 	for number := 0; ; number++ {
 		left := time.Until(end)
-		if left <= 0 || h.ctx.Err() != nil || h.enough() {
+		if left <= 0 || h.over() || h.enough() {
 			return nil
 		}
-		if err := h.round(number, min(left, h.options.round)); err != nil && h.ctx.Err() == nil {
+		if err := h.round(number, min(left, h.options.round)); err != nil && !h.over() {
 			return err
 		}
 	}
@@ -173,7 +173,7 @@ func (h *harness) progress(round int) {
 	}
 	h.told = time.Now()
 	c := h.counted()
-	fmt.Fprintf(h.out, "%8s  round %d: %d kills (%d at points), %d stops, %d puts and %d rows acknowledged, %d rows read, %d upserts, %d increments, %d lookups, %d ids\n", //nolint:errcheck // a terminal
+	fmt.Fprintf(h.out, "%8s  round %d: %d kills (%d at points), %d stops, %d puts and %d rows acknowledged, %d rows read, %d upserts, %d increments, %d lookups, %d ids\n",
 		time.Since(h.began).Round(time.Second), round, c["kills"], c["kills at a fault point"], c["stops"], c["puts acknowledged"], c["rows acknowledged"],
 		c["rows read"], c["upserts acknowledged"], c["increments"], c["lookups"], c["ids given"])
 }

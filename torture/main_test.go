@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -63,8 +64,7 @@ func serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	defer n.Close() //nolint:errcheck // how it ended is told by Run
-	return n.Run(ctx)
+	return errors.Join(n.Run(ctx), n.Close())
 }
 
 // TestRun is a short run, always of one seed: a few kills and a round that is judged, with nothing found.

@@ -47,9 +47,9 @@ type life struct {
 	kind   string // a fault, or "" for none
 	flags  []string
 	env    []string
-	strace []string // orders to strace
-	may    bool     // it may die by itself, of SIGKILL
-	fails  bool     // it may exit with an error when it is told to stop
+	strace string // order to strace
+	may    bool   // it may die by itself, of SIGKILL
+	fails  bool   // it may exit with an error when it is told to stop
 }
 
 // plain is a life without faults.
@@ -85,19 +85,19 @@ func (n *nemesis) draw() life {
 	case faultFull:
 		l.flags = []string{"--disk-reserve", strconv.FormatInt(1<<60, 10)}
 		if n.strace != "" && n.random.IntN(2) == 0 {
-			l.flags, l.fails, l.strace = nil, true, []string{fmt.Sprintf("inject=pwritev,pwrite64:error=ENOSPC:when=%d..%d", hit, hit+n.random.IntN(20))}
+			l.flags, l.fails, l.strace = nil, true, fmt.Sprintf("inject=pwritev,pwrite64:error=ENOSPC:when=%d..%d", hit, hit+n.random.IntN(20))
 		}
 	case faultSync:
 		if n.strace == "" {
 			return plain
 		}
 		call := pick(n.random, "fdatasync", "fdatasync", "pwritev", "pwrite64", "fsync")
-		l.strace, l.fails = []string{fmt.Sprintf("inject=%s:error=EIO:when=%d", call, hit)}, true
+		l.strace, l.fails = fmt.Sprintf("inject=%s:error=EIO:when=%d", call, hit), true
 	case faultSlow:
 		if n.strace == "" {
 			return plain
 		}
-		l.strace = []string{fmt.Sprintf("inject=fdatasync,fsync:delay_exit=%d", 1000*(20+n.random.IntN(400)))}
+		l.strace = fmt.Sprintf("inject=fdatasync,fsync:delay_exit=%d", 1000*(20+n.random.IntN(400)))
 	case faultClock:
 		l.env = []string{"QUIVER_FAULT_CLOCK=" + n.steps()}
 	}
@@ -111,9 +111,9 @@ func (n *nemesis) order(verb string, hit int) []string {
 
 // steps are offsets of the wall clock that take turns.
 func (n *nemesis) steps() string {
-	var out []string
-	for range 1 + n.random.IntN(4) {
-		out = append(out, pick(n.random, "0s", "-1h", "-26h", "3s", "90m", "26h", "-1s"))
+	out := make([]string, 1+n.random.IntN(4))
+	for i := range out {
+		out[i] = pick(n.random, "0s", "-1h", "-26h", "3s", "90m", "26h", "-1s")
 	}
 	return strings.Join(out, ",")
 }
@@ -130,7 +130,7 @@ func (n *nemesis) live(l life) error {
 		n.count("failed starts", 1) // the error came while it opened its files
 		return n.live(plain)
 	}
-	if err == nil && l.strace != nil {
+	if err == nil && l.strace != "" {
 		n.attach(l)
 	}
 	if err == nil && l.kind != "" {
@@ -141,13 +141,8 @@ func (n *nemesis) live(l life) error {
 
 // attach has strace fail or delay system calls of the server.
 func (n *nemesis) attach(l life) {
-	args := []string{"-qq", "-f", "-o", "/dev/null", "-p", strconv.Itoa(n.server.cmd.Process.Pid)}
-	calls, _, _ := strings.Cut(strings.TrimPrefix(l.strace[0], "inject="), ":")
-	args = append(args, "-e", "trace="+calls)
-	for _, order := range l.strace {
-		args = append(args, "-e", order)
-	}
-	n.trace = exec.Command(n.strace, args...)
+	calls, _, _ := strings.Cut(strings.TrimPrefix(l.strace, "inject="), ":")
+	n.trace = exec.Command(n.strace, "-qq", "-f", "-o", "/dev/null", "-p", strconv.Itoa(n.server.cmd.Process.Pid), "-e", "trace="+calls, "-e", l.strace)
 	n.trace.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := n.trace.Start(); err != nil {
 		n.trace = nil
@@ -172,7 +167,7 @@ func (n *nemesis) step() error {
 	n.pauses()
 	span := time.Duration(pick(n.random, 50.0, 300, 300, 1500) * n.random.Float64() * float64(time.Millisecond))
 	term := n.random.IntN(100) < 12 && n.faults[faultTerm]
-	if l.strace != nil || l.kind == faultFull {
+	if l.strace != "" || l.kind == faultFull {
 		span += 500 * time.Millisecond
 	}
 	t := time.NewTimer(span)

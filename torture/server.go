@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -67,8 +68,8 @@ func (s *server) start(ctx context.Context, l life) error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the process has its own
-	args := []string{"dev", "--data", s.data, "--flight-addr", s.flight, "--http-addr", s.http, "--log-format", "json", "--drain-time", "5s"}
-	s.cmd = exec.Command(s.binary, append(args, l.flags...)...)
+	s.cmd = exec.Command(s.binary, slices.Concat([]string{"dev", "--data", s.data, "--flight-addr", s.flight, "--http-addr", s.http,
+		"--log-format", "json", "--drain-time", "5s"}, l.flags)...)
 	s.cmd.Env = append(append(os.Environ(), s.env...), l.env...)
 	s.cmd.Stderr = log
 	// The harness may be killed: its server must not outlive it.

@@ -53,6 +53,9 @@ func (w *world) bad() bool {
 	return len(w.violations) > 0
 }
 
+// over tells that nothing more is to be learnt.
+func (w *world) over() bool { return w.ctx.Err() != nil }
+
 // count adds to a figure of the report.
 func (w *world) count(what string, n int64) {
 	w.mu.Lock()
