@@ -322,11 +322,11 @@ func (l *Log) sync(f *file, g *group, began time.Time) error {
 	if planted.Is(planted.AckBeforeSync) {
 		return nil
 	}
-	if planted.Is(planted.SyncRetried) && f.SyncData() != nil {
-		_ = f.SyncData()
-		return nil
+	err := f.SyncData()
+	if planted.Is(planted.SyncRetried) {
+		err = f.SyncData()
 	}
-	if err := f.SyncData(); err != nil {
+	if err != nil {
 		d.setFence(err)
 		return err
 	}

@@ -185,6 +185,9 @@ func (n *nemesis) step() error {
 		n.end(l, term)
 	}
 	n.detach()
+	if n.over() {
+		return nil // the files stay as they are
+	}
 	return n.damage()
 }
 
