@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -64,6 +65,9 @@ func sound(t testing.TB, fsys fs.FS) {
 		return
 	}
 	for _, f := range v.Findings {
+		if strings.Contains(f.File, "/kv/damaged-") {
+			continue // an operation failed while the rows were opened: they were moved aside, and made again
+		}
 		t.Errorf("found in a sound directory: %s", f)
 	}
 }
