@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/spf13/cobra"
+
+	"github.com/quiverlog/quiver/flight"
+)
+
+// newBench measures a running server, from here: client and network are in the figures.
+func newBench() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench append|scan|tail|lookup|upsert",
+		Short: "Measure a running server: rates, and how long each operation took",
+		Long: `Measure a running server from this machine, so client and network are in the figures. A table of its own is made for it
+and dropped at the end, also after ^C, which ends a run early and shows what it came to.
+
+Each caller waits for its operation before it starts the next one:
+
+  append   a batch of rows, until it is durable
+  upsert   the same into a table with a primary key, random ones of --keys
+  lookup   a batch of random keys
+  scan     the whole table, of --keys rows, or with --table one that is there
+  tail     a batch of rows, until a follower of the table has it`,
+		Example: `  quiver bench append
+  quiver bench append --callers 100 --batch-rows 1
+  quiver bench scan --table shop.orders --duration 30s
+  quiver bench lookup -o json`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	for name, job := range benchJobs {
+		cmd.AddCommand(newBenchJob(name, job))
+	}
+	return cmd
+}
+
+// benchJob is one kind of measurement.
+type benchJob struct {
+	short string
+	batch int  // rows of an operation by default
+	keyed bool // its table has a primary key
+	start func(ctx context.Context, b *benching) (benchOp, func(), error)
+}
+
+// benchOp is one operation of one caller. It tells the rows and bytes that went by.
+type benchOp func(ctx context.Context, caller int, random *rand.Rand) (rows, bytes int64, err error)
+
+var benchJobs = map[string]benchJob{
+	"append": {"Append batches, each until it is durable", 10_000, false, startAppend},
+	"upsert": {"Upsert batches of random keys, each until it is durable", 1000, true, startAppend},
+	"lookup": {"Look up batches of random keys", 100, true, startLookup},
+	"scan":   {"Read a whole table", 65_536, false, startScan},
+	"tail":   {"Append batches, each until a follower has it", 1, false, startTail},
+}
+
+// benching is one run.
+type benching struct {
+	*call
+	name     string
+	job      benchJob
+	table    string
+	own      bool // made by the run
+	callers  int
+	batch    int
+	keys     int64
+	buckets  int32
+	count    int64
+	duration time.Duration
+	warmup   time.Duration
+	result   benchResult
+}
+
+func newBenchJob(name string, job benchJob) *cobra.Command {
+	cmd := &cobra.Command{Use: name, Short: job.short, Args: noArguments, Example: "  quiver bench " + name + "\n  quiver bench " + name + " --callers 8 --duration 30s -o json"}
+	b := &benching{name: name, job: job}
+	flags := cmd.Flags()
+	flags.IntVar(&b.callers, "callers", 1, "how many operations are under way at one time")
+	flags.DurationVar(&b.duration, "duration", 10*time.Second, "how long it is measured")
+	flags.DurationVar(&b.warmup, "warmup", time.Second, "how long it runs before that")
+	flags.Int64Var(&b.count, "count", 0, "measure so many operations, instead of a time")
+	flags.Int32Var(&b.buckets, "buckets", 1, "buckets of the table")
+	if name == "scan" {
+		flags.StringVar(&b.table, "table", "", "read this table, instead of one made for it")
+	} else {
+		flags.IntVar(&b.batch, "batch-rows", job.batch, "rows or keys of an operation")
+	}
+	if name != "append" && name != "tail" {
+		flags.Int64Var(&b.keys, "keys", 100_000, "rows or keys of the table")
+	}
+	return verb(cmd, func(ctx context.Context, c *call, _ []string) error {
+		b.call = c
+		if b.batch == 0 {
+			b.batch = job.batch
+		}
+		if err := b.check(); err != nil {
+			return err
+		}
+		return b.run(ctx)
+	})
+}
+
+// check names all faults of the flags at once.
+func (b *benching) check() error {
+	var errs []error
+	atLeast := func(flag string, value, least int64) {
+		if value < least {
+			errs = append(errs, fmt.Errorf("--%s %d: it must be %d at least", flag, value, least))
+		}
+	}
+	atLeast("callers", int64(b.callers), 1)
+	atLeast("batch-rows", int64(b.batch), 1)
+	atLeast("buckets", int64(b.buckets), 1)
+	atLeast("count", b.count, 0)
+	if b.cmd.Flags().Lookup("keys") != nil {
+		atLeast("keys", b.keys, 1)
+	}
+	if b.duration <= 0 {
+		errs = append(errs, fmt.Errorf("--duration %s: it must be longer than nothing", b.duration))
+	}
+	if b.warmup < 0 {
+		errs = append(errs, fmt.Errorf("--warmup %s: it cannot be negative", b.warmup))
+	}
+	if len(errs) > 0 {
+		return usageError{errors.Join(errs...)}
+	}
+	return nil
+}
+
+// run makes the table, measures, shows the result and drops the table.
+func (b *benching) run(ctx context.Context) (err error) {
+	if b.table == "" {
+		if err := b.makeTable(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.dropTable(ctx)) }()
+	}
+	op, end, err := b.job.start(ctx, b)
+	if err == nil {
+		err = b.measure(ctx, op)
+		end()
+	}
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		if b.result.ops == 0 {
+			return ctx.Err()
+		}
+		b.sum("interrupted: this is what it came to")
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.report()
+}
+
+func (b *benching) makeTable(ctx context.Context) error {
+	word, err := schemaWord(benchSchema)
+	if err != nil {
+		return err
+	}
+	b.table, b.own = fmt.Sprintf("quiver_bench_%08x", rand.Uint32()), true
+	body := flight.TableCreate{Table: flight.Named(b.table), Schema: word, Buckets: &b.buckets, Comment: "made by quiver bench, which drops it at its end"}
+	if b.job.keyed {
+		body.PrimaryKey = []string{"id"}
+	}
+	asked, cancel := b.ask(ctx)
+	defer cancel()
+	_, err = b.client.CreateTable(asked, body)
+	return err
+}
+
+// dropTable drops the table of the run, also when that was interrupted.
+func (b *benching) dropTable(ctx context.Context) error {
+	asked, cancel := b.ask(context.WithoutCancel(ctx))
+	defer cancel()
+	if _, err := b.client.DropTable(asked, flight.TableDrop{Table: flight.Named(b.table), IfExists: true}); err != nil {
+		return fmt.Errorf("the table %s of the measurement is left behind: %w", b.table, err)
+	}
+	return nil
+}
+
+// benchResult is what was measured.
+type benchResult struct {
+	ops, rows, bytes int64
+	took             time.Duration
+	times            *hdrhistogram.Histogram // nanoseconds
+}
+
+// The longest operation that is told apart from longer ones, and the digits that are.
+const (
+	benchLongest = time.Minute
+	benchDigits  = 3
+)
+
+func newTimes() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1000, int64(benchLongest), benchDigits)
+}
+
+// measure runs the callers: first to warm up, then for the figures.
+func (b *benching) measure(ctx context.Context, op benchOp) error {
+	if b.warmup > 0 {
+		if _, err := b.callersFor(ctx, op, b.warmup, 0); err != nil {
+			return err
+		}
+	}
+	var err error
+	b.result, err = b.callersFor(ctx, op, b.duration, b.count)
+	return err
+}
+
+// callersFor runs all callers for a time, or, if count is not 0, until so many operations were begun. The result is
+// what they came to, also with an error.
+func (b *benching) callersFor(ctx context.Context, op benchOp, last time.Duration, count int64) (benchResult, error) {
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var begun atomic.Int64
+	var mu sync.Mutex
+	total := benchResult{times: newTimes()}
+	var failed error
+	shown := b.progress()
+	started := time.Now()
+	var callers sync.WaitGroup
+	for n := range b.callers {
+		callers.Go(func() {
+			own, err := b.caller(running, op, n, shown, func() bool {
+				return count > 0 && begun.Add(1) <= count || count == 0 && time.Since(started) < last
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			total.ops, total.rows, total.bytes = total.ops+own.ops, total.rows+own.rows, total.bytes+own.bytes
+			total.times.Merge(own.times)
+			if err != nil && failed == nil {
+				failed = err
+				stop(err)
+			}
+		})
+	}
+	callers.Wait()
+	shown.stop()
+	total.took = time.Since(started)
+	return total, failed
+}
+
+// caller does one operation after the other.
+func (b *benching) caller(ctx context.Context, op benchOp, n int, shown *progress, more func() bool) (benchResult, error) {
+	r := benchResult{times: newTimes()}
+	random := rand.New(rand.NewPCG(rand.Uint64(), uint64(n)))
+	for ctx.Err() == nil && more() {
+		began := time.Now()
+		rows, bytes, err := op(ctx, n, random)
+		if err != nil {
+			if ctx.Err() != nil {
+				return r, nil // stopped in the middle: it does not count
+			}
+			return r, err
+		}
+		_ = r.times.RecordValue(int64(min(time.Since(began), benchLongest))) // it is in range
+		r.ops, r.rows, r.bytes = r.ops+1, r.rows+rows, r.bytes+bytes
+		shown.rows.Add(rows)
+	}
+	return r, nil
+}
+
+// benchSchema is that of the tables made for it.
+var benchSchema = arrow.NewSchema([]arrow.Field{
+	{Name: "id", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "price", Type: arrow.PrimitiveTypes.Float64},
+	{Name: "at", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}},
+	{Name: "text", Type: arrow.BinaryTypes.String},
+}, nil)
