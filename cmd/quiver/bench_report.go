@@ -18,10 +18,10 @@ func (b *benching) report() error {
 		g := newGrid("job", textColumn, "callers", intColumn, "batch_rows", intColumn, "operations", intColumn, "rows", intColumn, "bytes", intColumn,
 			"seconds", realColumn, "rows_per_second", realColumn, "bytes_per_second", realColumn,
 			"p50_ms", realColumn, "p90_ms", realColumn, "p99_ms", realColumn, "p999_ms", realColumn, "max_ms", realColumn)
-		real := func(v float64) *float64 { return &v }
-		at := func(q float64) *float64 { return real(float64(r.times.ValueAtQuantile(q)) / 1e6) }
-		g.add(b.name, int64(b.callers), int64(b.batch), r.ops, r.rows, r.bytes, real(seconds), real(float64(r.rows)/seconds), real(float64(r.bytes)/seconds),
-			at(50), at(90), at(99), at(99.9), real(float64(r.times.Max())/1e6))
+		figure := func(v float64) *float64 { return &v }
+		at := func(q float64) *float64 { return figure(float64(r.times.ValueAtQuantile(q)) / 1e6) }
+		g.add(b.name, int64(b.callers), int64(b.batch), r.ops, r.rows, r.bytes, figure(seconds), figure(float64(r.rows)/seconds), figure(float64(r.bytes)/seconds),
+			at(50), at(90), at(99), at(99.9), figure(float64(r.times.Max())/1e6))
 		return b.print(g)
 	}
 	at := func(q float64) time.Duration { return digits(time.Duration(r.times.ValueAtQuantile(q))) }
