@@ -350,10 +350,10 @@ func TestFailingOperationsOfKeyedTables(t *testing.T) {
 			return nil
 		})
 		_ = l.workKeyed(failing, plan) // whether it fails depends on which operation it was
-		r := start(t, mem)
-		_, err := checkKeyed(t.Context(), r, plan, l.acked)
+		r, err := tryStart(mem)        // rows that could not be opened may have been moved aside, so it need not be sound
 		if err == nil {
-			err = r.stop()
+			_, err = checkKeyed(t.Context(), r, plan, l.acked)
+			err = errors.Join(err, r.stop())
 		}
 		if err != nil {
 			t.Fatalf("operation %d failed: %v", at, err)
