@@ -5,6 +5,8 @@ import collections
 import datetime
 import decimal
 import json
+import os
+import re
 import threading
 
 import pyarrow as pa
@@ -1094,3 +1096,43 @@ def test_plans(client, table):
     assert sum(client.do_get(e.ticket).read_all().num_rows for e in info.endpoints) == 51
     assert client.get_flight_info(command(table=table, filter="v > 3")).total_records == -1
     assert table in [i.descriptor.path[1].decode() for i in client.list_flights()]
+
+
+# Few bytes that touch many.
+
+
+def peak(server):
+    """The most memory that the server had resident, in MiB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{server.process.pid}/status").read()).group(1)) >> 10
+
+
+def test_memory_of_large_changes(new_server):
+    """Deletes of a few large rows by key, and rows that are small as they are stored and huge in Arrow's layout."""
+    server = new_server("data", env={"GOMEMLIMIT": "256MiB"})
+    big = pa.schema([pa.field("k", pa.int64(), False), pa.field("x", pa.large_binary())])
+    with server.client() as client:
+        keyed(client, "big", big)
+        for i in range(16):
+            put(client, "big", rows((i, os.urandom(8 << 20)), schema=big))
+        before = peak(server)
+        delete(client, "big", *range(16))
+        assert read(client, "big").num_rows == 0
+        sizes = [data.num_rows for data, _ in chunks(client.do_get(ticket("big", read="log", filter="__change_type = '-D'")))]
+        assert [n for n in sizes if n] == [1] * 16  # one unit of many stored batches
+        print("before the deletes", before, "MiB, after them", peak(server))
+        assert peak(server) < before + 700, (before, peak(server))
+
+        lists = pa.schema([pa.field("k", pa.int64(), False), pa.field("x", pa.list_(pa.float32(), 100_000))])
+        keyed(client, "lists", lists)
+        only = pa.table({"k": pa.array(range(20_000), pa.int64())})
+        with refused("BATCH_TOO_LARGE", "max_chunksize"):
+            put(client, "lists", only, columns=["k"])
+        put(client, "lists", only.slice(0, 500), columns=["k"])
+        assert sum(data.num_rows for data, _ in chunks(client.do_get(ticket("lists", batch_rows=100_000)))) == 500
+        assert find(client, "lists", keys(*range(500)), columns=["k"]).num_rows == 500
+        fixed = pa.schema([pa.field("k", pa.int64(), False), pa.field("x", pa.binary(1 << 20))])
+        keyed(client, "fixed", fixed)
+        with refused("BATCH_TOO_LARGE", "max_chunksize"):
+            put(client, "fixed", only, columns=["k"])
+        print("in the end", peak(server))
+        assert peak(server) < before + 900, (before, peak(server))

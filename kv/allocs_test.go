@@ -27,7 +27,7 @@ func TestAllocations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			columns, err := change.Columns()
+			columns, err := change.Piece(64 << 20)
 			if err != nil {
 				t.Fatal(err)
 			}

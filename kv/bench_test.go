@@ -75,8 +75,14 @@ func upsertBench(b testing.TB, t *Tablet, rows *Rows, end quiver.Offset) quiver.
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := change.Columns(); err != nil {
-		b.Fatal(err)
+	for {
+		columns, err := change.Piece(3 << 20)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if columns == nil {
+			break
+		}
 	}
 	n := quiver.Offset(change.Len())
 	t.Stage(change, end)

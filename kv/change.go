@@ -13,37 +13,53 @@ import (
 
 // Change is what a batch does to a bucket: its part of the changelog, and what it leaves of each key.
 type Change struct {
+	Bytes int // about what the rows found for it and its changelog take
+
 	shape     *shape
-	entries   []entry
+	rows      int     // of the changelog
+	entries   []entry // of the changelog that were not given yet
 	mutations []mutation
 	inserted  int64 // rows that there are more, or fewer, afterwards
 	size      int   // about what the mutations take in a Pebble batch
 
 	from, until quiver.Offset // once it is staged
+	continued   bool          // it is applied together with the next one
 }
 
 // entry is one row of the changelog.
 type entry struct {
-	what quiver.ChangeType
-	key  []byte
-	row  row
+	what   quiver.ChangeType
+	key    []byte
+	row    row
+	weight int // of key and row
 }
 
 // Len is the number of changelog rows. A change without any changes nothing.
-func (c *Change) Len() int { return len(c.entries) }
+func (c *Change) Len() int { return c.rows }
 
-// Columns builds the changelog: the columns of the table's schema in its order, and behind them the change types as
-// int8. The caller releases them.
-func (c *Change) Columns() ([]arrow.Array, error) {
-	outputs := newOutputs(c.shape.codec, len(c.entries))
-	types := make([]int8, len(c.entries))
-	for i := range c.entries {
+// Piece builds the next piece of the changelog: so many rows as take about maxBytes, at least one; nil when all were
+// given. It is the columns of the table's schema in its order, and behind them the change types as int8. The caller
+// releases them. What was given is forgotten, so that a large changelog is not in memory twice.
+func (c *Change) Piece(maxBytes int) ([]arrow.Array, error) {
+	if len(c.entries) == 0 {
+		return nil, nil
+	}
+	n, bytes := 0, 0
+	for n < len(c.entries) && (n == 0 || bytes+c.entries[n].weight <= maxBytes) {
+		bytes += c.entries[n].weight
+		n++
+	}
+	outputs := newOutputs(c.shape.codec, n)
+	types := make([]int8, n)
+	for i := range n {
 		e := &c.entries[i]
 		types[i] = int8(e.what)
 		if err := outputs.add(e.key[rowPrefix:], e.row); err != nil {
 			return nil, err
 		}
+		*e = entry{}
 	}
+	c.entries = c.entries[n:]
 	columns := outputs.finish()
 	return append(columns, int8Array(types)), nil
 }

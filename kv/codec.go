@@ -55,6 +55,7 @@ type codec struct {
 	ends   int   // where the ends of values of any length stand
 	start  int   // where their bytes start
 	vars   int
+	nested []int   // the numbers of nested values
 	absent []value // of each value column: what a row has that does not say: the default, or null
 }
 
@@ -91,6 +92,9 @@ func newCodec(s *quiver.Schema, key []quiver.ColumnID) (*codec, error) {
 		} else {
 			v.at = fixed
 			fixed += v.width
+		}
+		if v.kind == kindNested {
+			c.nested = append(c.nested, len(c.values))
 		}
 		c.values = append(c.values, v)
 		absent, err := absentValue(column)
@@ -179,9 +183,12 @@ func (c *codec) begin(r row) {
 }
 
 // encode makes the rows of n values in each column; a nil input stands for the column's default, or nulls. All rows
-// share one piece of memory.
-func (c *codec) encode(columns []*input, n int) []row {
-	rows := c.allocate(columns, n)
+// share one piece of memory. It is errTooLarge if they would have more than most bytes.
+func (c *codec) encode(columns []*input, n, most int) ([]row, error) {
+	rows, err := c.allocate(columns, n, most)
+	if err != nil {
+		return nil, err
+	}
 	for i := range c.values {
 		switch v, in := &c.values[i], columns[i]; {
 		case v.kind.isVar():
@@ -196,11 +203,14 @@ func (c *codec) encode(columns []*input, n int) []row {
 			c.encodeVars(rows[r], columns, r)
 		}
 	}
-	return rows
+	return rows, nil
 }
 
+// errTooLarge means that rows take more memory than there is for them.
+var errTooLarge = errors.New("kv: the rows are too large")
+
 // allocate gives each row its memory, with its header and no value yet.
-func (c *codec) allocate(columns []*input, n int) []row {
+func (c *codec) allocate(columns []*input, n, most int) ([]row, error) {
 	sizes := make([]int, n)
 	total := 0
 	for r := range n {
@@ -210,7 +220,9 @@ func (c *codec) allocate(columns []*input, n int) []row {
 				sizes[r] += len(c.input(columns, i, r).raw)
 			}
 		}
-		total += sizes[r]
+		if total += sizes[r]; total > most {
+			return nil, errTooLarge
+		}
 	}
 	arena := make([]byte, total)
 	rows := make([]row, n)
@@ -218,7 +230,7 @@ func (c *codec) allocate(columns []*input, n int) []row {
 		rows[r], arena = arena[:size:size], arena[size:]
 		c.begin(rows[r])
 	}
-	return rows
+	return rows, nil
 }
 
 // input gives a value of a column that may not have been sent.

@@ -25,6 +25,13 @@
 //
 // An offline check of the first law is in verify_fold.go.
 //
+// # Memory
+//
+// A few bytes of a client may be about many rows: keys that are deleted, columns that are not sent. What a batch finds
+// and what it leaves in the changelog is counted as it is found, in the size that it takes in Arrow's layout (see
+// weight), and has a bound. A change beyond part of that is made alone (ErrAlone), and its changelog is given piece by
+// piece (Change.Piece), each of which forgets the rows that went into it. Reads end by the same measure.
+//
 // # Keys
 //
 // One Pebble holds all buckets of a data directory. Keys of a bucket share a prefix, so that a bucket is one span,

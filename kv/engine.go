@@ -21,13 +21,14 @@ type engine struct {
 	beside *beside   // for checkpoints
 	logger *slog.Logger
 	change int // Options.ChangeBytes
+	alone  int // from so many bytes on a change is made alone
 }
 
 var _ pebble.LoggerAndTracer = (*engine)(nil)
 
 func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, error) {
 	e := &engine{
-		fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes,
+		fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, alone: aloneFrom,
 		cache: pebble.NewCache(o.CacheBytes + memtables*o.MemtableBytes),
 	}
 	e.beside = newBeside(e.fence, fsys, o.Checkpoints)

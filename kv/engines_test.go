@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"sync/atomic"
@@ -324,6 +325,28 @@ func TestChangesAreBounded(t *testing.T) {
 	}
 	if _, err := tablet.Prepare(smallRows(keys[:10], values[:10], nil), nil); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestLargeChangesAreAlone has a change grow beyond what may be under way together with others.
+func TestLargeChangesAreAlone(t *testing.T) {
+	tablet := small(t, Config{})
+	tablet.store.engine.alone = 1000
+	keys, values := make([]string, 100), make([]int64, 100)
+	for i := range keys {
+		keys[i] = fmt.Sprint("key", i)
+	}
+	if _, err := tablet.Prepare(smallRows(keys[:5], values[:5], nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	rows := smallRows(keys, values, nil)
+	if _, err := tablet.Prepare(rows, nil); !errors.Is(err, ErrAlone) {
+		t.Fatalf("a large change beside others: %v", err)
+	}
+	rows.Alone = true
+	c, err := tablet.Prepare(rows, nil)
+	if err != nil || c.Len() != 100 || c.Bytes < 1000 {
+		t.Fatalf("a large change alone: %d rows of %d bytes, %v", c.Len(), c.Bytes, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -15,6 +16,8 @@ type Changelog struct {
 	Base    quiver.Offset  // of the first row
 	Columns []arrow.Array  // in the order of the schema
 	Types   *array.Int8
+	// Continued says that the next piece is of the same change: readers see both at once.
+	Continued bool
 }
 
 // Fold applies a piece of the log that begins where the rows end, or before that: what has been applied is left out. It
@@ -68,7 +71,7 @@ func (t *Tablet) changeOf(piece *Changelog, from quiver.Offset) (*Change, error)
 	if err != nil {
 		return nil, err
 	}
-	c := &Change{from: from, until: until}
+	c := &Change{from: from, until: until, continued: piece.Continued}
 	last := map[string]int{}
 	for i := int(from - piece.Base); i < n; i++ {
 		var r row
@@ -121,5 +124,6 @@ func (t *Tablet) encodeLog(piece *Changelog) ([][]byte, []row, error) {
 	for i := range codec.values {
 		values[i] = newInput(piece.Columns[codec.values[i].place])
 	}
-	return keys, codec.encode(values, n), nil
+	rows, err := codec.encode(values, n, math.MaxInt)
+	return keys, rows, err
 }

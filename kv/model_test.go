@@ -304,6 +304,7 @@ type bucket struct {
 	tablet *Tablet
 	model  *model
 	log    []*Changelog
+	units  []int64 // where units of the log end
 	end    int64
 	high   int64
 }
@@ -341,6 +342,15 @@ func (b *bucket) put() {
 		for range rows {
 			in.Ops = append(in.Ops, Op(b.r.IntN(3)))
 		}
+	} else if b.r.IntN(6) == 0 { // deletes, by keys alone
+		in.Op = Delete
+		in.Columns = batchOf(b.t, b.model.config.Schema, rows, []string{"k1", "k2"})
+		if partial {
+			for _, name := range sent[2:] {
+				c, _ := b.model.config.Schema.ByName(name)
+				in.Listed = append(in.Listed, b.model.config.Schema.Index(c.ID))
+			}
+		}
 	}
 	b.stage(in, rows, sent)
 }
@@ -372,26 +382,41 @@ func (b *bucket) stage(in *Rows, rows []fields, sent []string) {
 		for _, name := range sent {
 			sentRow[name] = f[name]
 		}
+		op := in.Op
+		if in.Ops != nil {
+			op = in.Ops[i]
+		}
 		switch {
-		case in.Ops != nil && in.Ops[i] == Skip:
-		case in.Ops != nil && in.Ops[i] == Delete && in.Partial && len(sent) > 2:
+		case op == Skip:
+		case op == Delete && in.Partial && len(sent) > 2:
 			b.model.partialDelete(f, sent)
-		case in.Ops != nil && in.Ops[i] == Delete:
+		case op == Delete:
 			b.model.delete(f)
 		default:
 			b.model.upsert(sentRow, whole)
 		}
 	}
-	columns, err := change.Columns()
-	if err != nil {
-		b.t.Fatal(err)
+	from, most := b.end, 1+b.r.IntN(2000) // the changelog is one unit in several pieces
+	for {
+		columns, err := change.Piece(most)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if columns == nil {
+			break
+		}
+		b.compareLog(columns)
+		piece := &Changelog{Schema: b.model.config.Schema, Base: quiver.Offset(b.end), Continued: b.end+int64(columns[0].Len()) < from+int64(change.Len()),
+			Columns: columns[:len(columns)-1], Types: columns[len(columns)-1].(*array.Int8)}
+		b.log = append(b.log, piece)
+		b.end += int64(piece.Types.Len())
 	}
-	b.compareLog(columns)
-	if n := change.Len(); n > 0 {
-		b.log = append(b.log, &Changelog{Schema: b.model.config.Schema, Base: quiver.Offset(b.end),
-			Columns: columns[:len(columns)-1], Types: columns[len(columns)-1].(*array.Int8)})
-		b.tablet.Stage(change, quiver.Offset(b.end))
-		b.end += int64(n)
+	if change.Len() != int(b.end-from) || int(b.end) != len(b.model.log) {
+		b.t.Fatalf("a change of %d rows gave %d, the model has %d", change.Len(), b.end-from, len(b.model.log))
+	}
+	if b.end > from {
+		b.tablet.Stage(change, quiver.Offset(from))
+		b.units = append(b.units, b.end)
 	}
 }
 
@@ -428,7 +453,7 @@ func (b *bucket) compareLog(columns []arrow.Array) {
 	b.t.Helper()
 	s := b.model.config.Schema
 	types := columns[len(columns)-1].(*array.Int8)
-	if int(b.end)+types.Len() != len(b.model.log) {
+	if int(b.end)+types.Len() > len(b.model.log) {
 		b.t.Fatalf("the changelog has %d rows, the model %d", int(b.end)+types.Len(), len(b.model.log))
 	}
 	for i := range types.Len() {
@@ -442,8 +467,8 @@ func (b *bucket) compareLog(columns []arrow.Array) {
 
 // advance moves the high watermark to the end of some batch.
 func (b *bucket) advance() {
-	for _, piece := range b.log {
-		if end := int64(piece.Base) + int64(piece.Types.Len()); end > b.high {
+	for _, end := range b.units {
+		if end > b.high {
 			b.high = end
 			if b.r.IntN(3) == 0 {
 				break
@@ -589,6 +614,7 @@ func (b *bucket) truncate() {
 	b.model.rows = b.model.state(b.high)
 	b.end = b.high
 	b.log = slices.DeleteFunc(b.log, func(p *Changelog) bool { return int64(p.Base) >= b.high })
+	b.units = slices.DeleteFunc(b.units, func(end int64) bool { return end > b.high })
 }
 
 // restart closes the store or crashes, and brings the rows up to the log again: what is below the high watermark into

@@ -2,7 +2,9 @@ package kv
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -52,6 +54,7 @@ func (o *output) null() {
 	if o.kind == kindNested {
 		o.nested.AppendNull()
 		o.rows++
+		o.bytes += nullWeight(o.dt)
 		return
 	}
 	if o.valid == nil {
@@ -73,14 +76,20 @@ func (o *output) add(raw []byte) error {
 		d := nestedDecoder{rest: raw}
 		d.value(o.nested, o.dt)
 		o.rows++
-		o.bytes += len(raw)
+		o.bytes += max(len(raw), nestedWeight(value{raw: raw}, o.dt))
 		return d.end()
+	}
+	if o.kind == kindVar32 && len(o.values)+len(raw) > math.MaxInt32 {
+		return errColumn
 	}
 	o.makeRoom(len(raw))
 	o.values = append(o.values, raw...)
 	o.next(true)
 	return nil
 }
+
+// errColumn means that a column has more text than its offsets reach to.
+var errColumn = errors.New("kv: a column has more than 2^31 bytes")
 
 // firstRoom is the most bytes that a column takes at once beyond as many as it has.
 const firstRoom = 1 << 20

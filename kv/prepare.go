@@ -30,7 +30,12 @@ type Rows struct {
 	Expected *array.Int64
 	// Missing inserts absent keys only, and leaves the others as they are.
 	Missing bool
+	// Alone says that no other large change is under way: without it a large one is ErrAlone.
+	Alone bool
 }
+
+// ErrAlone tells that a change takes much memory: the caller prepares it again once no other such one is under way.
+var ErrAlone = errors.New("kv: the change is large")
 
 // Counter gives numbers that nobody was given before.
 type Counter func() (int64, error)
@@ -38,6 +43,7 @@ type Counter func() (int64, error)
 // Prepare decides what the rows do, one after the other, by what is applied and staged. Nothing is changed: the caller
 // stages the change, or leaves it. A batch that is refused is refused as a whole: CONDITION_FAILED, DELETE_DISABLED,
 // SCHEMA_MISMATCH, and BATCH_TOO_LARGE if what it does is much more than what it says: few bytes may touch many rows.
+// ErrAlone is no refusal.
 func (t *Tablet) Prepare(rows *Rows, next Counter) (*Change, error) {
 	s := t.current()
 	p := preparation{tablet: t, shape: s, rows: rows, next: next}
@@ -55,8 +61,10 @@ func (t *Tablet) Prepare(rows *Rows, next Counter) (*Change, error) {
 		if err := p.decide(i); err != nil {
 			return nil, err
 		}
-		for _, e := range p.entries[before:] {
-			if err := p.grow(len(e.key) + len(e.row)); err != nil {
+		for i := range p.entries[before:] {
+			e := &p.entries[before+i]
+			e.weight = len(e.key) + s.codec.weight(e.row)
+			if err := p.grow(e.weight); err != nil {
 				return nil, err
 			}
 		}
@@ -80,17 +88,28 @@ type preparation struct {
 	size    int      // bytes of the rows found and of the changelog
 }
 
-// defaultChange is the most that the rows found for a batch and its changelog may have together, in bytes.
-const defaultChange = 1 << 30
+// defaultChange is the most that the rows found for a batch and its changelog may have together, in bytes. From aloneFrom
+// on there is one such batch at a time.
+const (
+	defaultChange = 1 << 30
+	aloneFrom     = 64 << 20
+)
 
 // grow counts bytes that the batch takes in memory, and refuses what is beyond the bound.
 func (p *preparation) grow(bytes int) error {
 	p.size += bytes
-	if most := p.tablet.store.engine.change; p.size > most {
-		return quiver.Errorf(quiver.BatchTooLarge, "the %d rows of the batch change rows so large that these and the changelog have more than %d bytes; nothing of it was applied in this bucket",
-			p.rows.Len, most).Advise("send fewer rows at a time: write_table(t, max_chunksize=100)")
+	if p.size > p.tablet.store.engine.change {
+		return p.tooLarge()
+	}
+	if p.size > p.tablet.store.engine.alone && !p.rows.Alone {
+		return ErrAlone
 	}
 	return nil
+}
+
+func (p *preparation) tooLarge() error {
+	return quiver.Errorf(quiver.BatchTooLarge, "the %d rows of the batch change rows so large that these and the changelog have more than %d bytes; nothing of it was applied in this bucket",
+		p.rows.Len, p.tablet.store.engine.change).Advise("send fewer rows at a time: write_table(t, max_chunksize=100)")
 }
 
 // state is what becomes of one key.
@@ -127,8 +146,14 @@ func (p *preparation) encode() error {
 	if all || !p.rows.Partial {
 		p.sent = nil
 	}
-	p.values = c.encode(values, p.rows.Len)
-	return nil
+	if p.rows.Ops == nil && p.rows.Op != Upsert {
+		return nil // a delete needs no values
+	}
+	p.values, err = c.encode(values, p.rows.Len, p.tablet.store.engine.change)
+	if errors.Is(err, errTooLarge) {
+		return p.tooLarge()
+	}
+	return err
 }
 
 // lookup finds the current rows of all keys, which are visited in their order.
@@ -213,7 +238,7 @@ func (p *preparation) applied(found []bool) error {
 		if !found[i] || p.rows.Missing {
 			s.before = memory.keep(s.before)
 		}
-		if refused := p.grow(len(s.before)); refused != nil {
+		if refused := p.grow(p.shape.codec.weight(s.before)); refused != nil {
 			return errors.Join(refused, it.Close())
 		}
 	}
@@ -419,7 +444,7 @@ func (p *preparation) change() *Change {
 			changed++
 		}
 	}
-	c := &Change{shape: p.shape, entries: p.entries, mutations: make([]mutation, 0, changed)}
+	c := &Change{shape: p.shape, entries: p.entries, rows: len(p.entries), Bytes: p.size, mutations: make([]mutation, 0, changed)}
 	for i := range p.states {
 		s := &p.states[i]
 		if !s.changed {

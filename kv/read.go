@@ -114,7 +114,7 @@ func (l *Lookup) Changed(t *Tablet, c *Change, which []int32, source int32) erro
 		if err != nil {
 			return t.store.readError(err)
 		}
-		l.size += len(found) - len(l.found[i])
+		l.size += l.shape.codec.weight(found)
 		l.found[i], l.sources[i] = found, source
 	}
 	return nil
@@ -150,7 +150,9 @@ var ErrTooMuch = errors.New("kv: the rows that were found are too large for one 
 
 // grow counts the row of a key, and says whether it is within the bound.
 func (l *Lookup) grow(i int32) bool {
-	l.size += len(l.found[i])
+	if l.found[i] != nil {
+		l.size += l.shape.codec.weight(l.found[i])
+	}
 	return l.MaxBytes == 0 || l.size <= l.MaxBytes || len(l.keys) == 1
 }
 
@@ -215,6 +217,12 @@ func (b *answerBuilder) add(index int64, source int32, key []byte, r row) error 
 	b.answer.Offsets = append(b.answer.Offsets, int64(r.offset()))
 	return b.outputs.add(key, r)
 }
+
+// size is about what the answer takes so far.
+func (b *answerBuilder) size() int { return b.outputs.size() + b.answer.Len*answerRow }
+
+// answerRow is what a row of an answer takes beside its columns.
+const answerRow = 20
 
 func (b *answerBuilder) finish() *Answer {
 	b.answer.Columns = b.outputs.finish()
@@ -293,7 +301,10 @@ func (t *Tablet) Scan(ctx context.Context, schema *quiver.Schema, snapshot *Snap
 		return nil, err
 	}
 	s := &Scanner{shape: shape, places: places}
-	return s, s.Add(ctx, t, snapshot, within, 0)
+	if err := s.Add(ctx, t, snapshot, within, 0); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // InKeyOrder has the rows of all buckets come in the order of their keys.
@@ -353,7 +364,7 @@ func (s *Scanner) Next(ctx context.Context, rows, maxBytes int) (*Answer, error)
 		return nil, nil
 	}
 	b := newAnswer(s.shape, min(rows, scanRoom), s.places)
-	for b.answer.Len < rows && (b.answer.Len == 0 || b.outputs.size() < maxBytes) {
+	for b.answer.Len < rows && (b.answer.Len == 0 || b.size() < maxBytes) {
 		if b.answer.Len%checkEvery == checkEvery-1 && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

@@ -158,10 +158,10 @@ func (t *Tablet) upgrade(s *shape, from quiver.SchemaID) (*upgrade, error) {
 // Stage makes a prepared change known to the next Prepare, under the offset that the log gave to its first entry. A
 // change without entries is nothing.
 func (t *Tablet) Stage(c *Change, at quiver.Offset) {
-	if len(c.entries) == 0 {
+	if c.rows == 0 {
 		return
 	}
-	c.from, c.until = at, at+quiver.Offset(len(c.entries))
+	c.from, c.until = at, at+quiver.Offset(c.rows)
 	c.entries = nil // the log has them
 	for i := range c.mutations {
 		if m := &c.mutations[i]; m.row != nil {
@@ -221,7 +221,7 @@ func (t *Tablet) due(high quiver.Offset) ([]*Change, Mark) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	mark, n, size := t.mark, 0, 0
-	for n < len(t.queue) && t.queue[n].until <= high && (n == 0 || size < applyBytes) {
+	for n < len(t.queue) && t.queue[n].until <= high && (n == 0 || size < applyBytes || t.queue[n-1].continued) {
 		mark.Applied = t.queue[n].until
 		mark.Rows += t.queue[n].inserted
 		size += t.queue[n].size

@@ -21,6 +21,7 @@ type Staged struct {
 	tablet  *Tablet
 	lead    *leadership
 	through quiver.Offset // the answer may be given once the high watermark is here
+	bytes   int           // of rows, what making the change took in memory, about
 
 	inserted *kv.Change // of Rows.Missing: the rows that were absent, nil if none was
 }

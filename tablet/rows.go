@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -29,7 +30,7 @@ type rows struct {
 	schema *quiver.Schema // the table's
 	layout *record.Layout // of the changelog
 	codec  *record.Compression
-	judged map[quiver.WriterID]quiver.Sequence // of each writer the highest sequence that left no row
+	judged judged
 	ids    idBlock
 	over   bool // another leadership has taken over: nothing is decided here any more
 }
@@ -71,7 +72,7 @@ func (t *Tablet) openRows(ctx context.Context, log *arrowlog.Log, meta *quiver.T
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{store: store, tablet: tablet, judged: map[quiver.WriterID]quiver.Sequence{}}
+	r := &rows{store: store, tablet: tablet, judged: judged{}}
 	if err := r.configure(meta); err != nil {
 		return nil, err
 	}
@@ -192,7 +193,8 @@ func changelogOf(batch *record.Batch) (piece *kv.Changelog, done func(), err err
 		rec.Release()
 		return nil, nil, quiver.Errorf(quiver.CorruptRange, "rows from offset %d on have no change type", batch.Header().BaseOffset)
 	}
-	return &kv.Changelog{Schema: schema, Base: batch.Header().BaseOffset, Columns: rec.Columns()[:n], Types: types}, rec.Release, nil
+	h := batch.Header()
+	return &kv.Changelog{Schema: schema, Base: h.BaseOffset, Columns: rec.Columns()[:n], Types: types, Continued: h.Flags&record.Continued != 0}, rec.Release, nil
 }
 
 // rowsConfig is what a table says about its rows.
@@ -246,7 +248,16 @@ type Rows struct {
 // Upsert stages what becomes of rows: the changelog of it, all or nothing. See Put for what it refuses; beside that it
 // refuses CONDITION_FAILED, DELETE_DISABLED and SCHEMA_MISMATCH. Rows that change nothing are settled by Wait, too: what
 // they were judged by has to be durable before that may be told.
+//
+// A change that takes much more memory than the rows that were sent is durable when Upsert returns, and a large one is
+// made while no other is: what is under way at one time stays bounded, however much a few keys are about.
 func (t *Tablet) Upsert(ctx context.Context, in *Rows, o Origin) (Staged, error) {
+	alone := false
+	defer func() {
+		if alone {
+			t.server.large.Release(1)
+		}
+	}()
 	for {
 		l, err := t.admit(ctx, o)
 		if err == nil && l.rows == nil {
@@ -255,9 +266,15 @@ func (t *Tablet) Upsert(ctx context.Context, in *Rows, o Origin) (Staged, error)
 		if err != nil {
 			return Staged{}, t.explain(err)
 		}
-		s, err := t.upsert(ctx, l, in, o)
+		s, err := t.upsert(ctx, l, in, o, alone)
 		if errors.Is(err, arrowlog.ErrSchema) || errors.Is(err, errOver) {
 			continue // altered meanwhile, or led anew: what was decided is decided anew
+		}
+		if errors.Is(err, kv.ErrAlone) {
+			if err = t.server.large.Acquire(ctx, 1); err == nil {
+				alone = true
+				continue
+			}
 		}
 		if quiver.ReasonOf(err) == quiver.ConditionFailed {
 			// The refusal is told once what it was judged by is durable.
@@ -269,7 +286,26 @@ func (t *Tablet) Upsert(ctx context.Context, in *Rows, o Origin) (Staged, error)
 			return Staged{}, t.explain(t.rowsFailed(l, err))
 		}
 		s.tablet, s.lead = t, l
+		if alone || s.bytes > amplified*in.Batch.Size()+smallChange {
+			t.drain(ctx, s, alone)
+		}
 		return s, nil
+	}
+}
+
+// A change of at most smallChange bytes, or of so many times the bytes that were sent, is under way together with those
+// before it: the budget for what is received bounds them.
+const (
+	smallChange = 4 << 20
+	amplified   = 8
+	hugeChange  = 256 << 20 // from here on the memory goes back to the system at once
+)
+
+// drain waits until the memory of a change is free. What became of it is told to whoever waits for it.
+func (t *Tablet) drain(ctx context.Context, s Staged, alone bool) {
+	_ = t.Wait(ctx, s)
+	if alone && s.bytes >= hugeChange {
+		debug.FreeOSMemory()
 	}
 }
 
@@ -283,7 +319,7 @@ func (t *Tablet) rowsFailed(l *leadership, err error) error {
 }
 
 // upsert does it under the bucket's lock. With CONDITION_FAILED it tells until where the log has what that was judged by.
-func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) (Staged, error) {
+func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin, alone bool) (Staged, error) {
 	r := l.rows
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -301,7 +337,7 @@ func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) 
 		return Staged{}, quiver.Errorf(quiver.ExpectedOffsetMismatch, "the log ends at %d, not at %d", l.log.End(), o.ExpectOffset).
 			Advise("read what was appended meanwhile, then decide again")
 	}
-	change, err := t.prepare(ctx, r, in)
+	change, err := t.prepare(ctx, r, in, alone)
 	if err != nil {
 		return Staged{through: l.log.End()}, err
 	}
@@ -325,7 +361,7 @@ func (t *Tablet) upsert(ctx context.Context, l *leadership, in *Rows, o Origin) 
 		return Staged{}, err
 	}
 	r.tablet.Stage(change, staged.From)
-	s := Staged{Staged: staged, through: staged.Until}
+	s := Staged{Staged: staged, through: staged.Until, bytes: change.Bytes}
 	if in.Missing {
 		s.inserted = change
 	}
@@ -337,7 +373,7 @@ func (r *rows) seen(log *arrowlog.Log, o *Origin) (Staged, bool, error) {
 	if o.Writer == quiver.NoWriter {
 		return Staged{}, false, nil
 	}
-	judged, ok := r.judged[o.Writer]
+	judged, ok := r.judged.of(o.Writer)
 	if ok && o.Previous != quiver.NoSequence && o.Previous <= judged {
 		o.PreviousAcked = true // it was taken, and left nothing
 	}
@@ -363,14 +399,12 @@ func (t *Tablet) judge(r *rows, o Origin) error {
 	if refused := t.refuseLocked(o); refused != nil {
 		return refused
 	}
-	if o.Writer != quiver.NoWriter {
-		r.judged[o.Writer] = max(o.Sequence, r.judged[o.Writer])
-	}
+	r.judged.add(o, t.server.options.Now(), r.meta.Options.WriterExpiry)
 	return nil
 }
 
 // prepare decides what the rows do.
-func (t *Tablet) prepare(ctx context.Context, r *rows, in *Rows) (*kv.Change, error) {
+func (t *Tablet) prepare(ctx context.Context, r *rows, in *Rows, alone bool) (*kv.Change, error) {
 	batch, schema := in.Batch.Retain(), in.Schema
 	if schema.ID() < r.schema.ID() {
 		var err error
@@ -384,7 +418,7 @@ func (t *Tablet) prepare(ctx context.Context, r *rows, in *Rows) (*kv.Change, er
 		return nil, err
 	}
 	defer rec.Release()
-	p := &kv.Rows{Len: batch.Rows(), Columns: make([]arrow.Array, r.schema.NumColumns()), Op: in.Op, Partial: in.Partial, Missing: in.Missing}
+	p := &kv.Rows{Len: batch.Rows(), Columns: make([]arrow.Array, r.schema.NumColumns()), Op: in.Op, Partial: in.Partial, Missing: in.Missing, Alone: alone}
 	for i, c := range schema.Columns() {
 		switch c.ID {
 		case quiver.ChangeTypeID:
@@ -455,16 +489,38 @@ func opsOf(column arrow.Array) ([]kv.Op, error) {
 	return ops, nil
 }
 
-// changeBytes is the size of a stored batch of a changelog: larger ones are split.
+// changeBytes is the size of a stored batch of a changelog; only a row that is larger alone is a larger batch.
 const changeBytes = 3 << 20
 
-// changelog makes the unit of a change.
-func (r *rows) changelog(change *kv.Change) ([]*record.Batch, error) {
-	columns, err := change.Columns()
-	if err != nil {
-		return nil, err
+// changelog makes the unit of a change, piece by piece: what it takes beside the pieces does not depend on their number.
+func (r *rows) changelog(change *kv.Change) (unit []*record.Batch, err error) {
+	defer func() {
+		if err != nil {
+			release(unit)
+			unit = nil
+		}
+	}()
+	for {
+		columns, err := change.Piece(changeBytes)
+		if err != nil || columns == nil {
+			return unit, err
+		}
+		batch, err := r.encode(columns)
+		if err != nil {
+			return unit, err
+		}
+		pieces, err := batch.Split(changeBytes + changeBytes/4) // it is cut by what rows take as they are stored in kv
+		batch.Release()
+		if err != nil {
+			return unit, err
+		}
+		unit = append(unit, pieces...)
 	}
-	rec := array.NewRecordBatch(r.layout.Schema(), columns, int64(change.Len()))
+}
+
+// encode makes a batch of columns of the changelog, which it takes over.
+func (r *rows) encode(columns []arrow.Array) (*record.Batch, error) {
+	rec := array.NewRecordBatch(r.layout.Schema(), columns, int64(columns[0].Len()))
 	for _, c := range columns {
 		c.Release()
 	}
@@ -473,18 +529,9 @@ func (r *rows) changelog(change *kv.Change) ([]*record.Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tablet: encode a changelog: %w", err)
 	}
+	if r.codec == nil {
+		return batch, nil
+	}
 	defer batch.Release()
-	unit, err := batch.Split(changeBytes)
-	if err != nil || r.codec == nil {
-		return unit, err
-	}
-	for i, plain := range unit {
-		if unit[i], err = plain.Recompress(*r.codec); err != nil {
-			unit[i] = plain
-			release(unit)
-			return nil, err
-		}
-		plain.Release()
-	}
-	return unit, nil
+	return batch.Recompress(*r.codec)
 }

@@ -281,6 +281,78 @@ func TestRowsOutliveRestarts(t *testing.T) {
 	}
 }
 
+// TestLargeChangelogIsOneUnit makes changes whose changelog takes several stored batches: they are one unit, which a
+// power cut leaves as a whole or not at all.
+func TestLargeChangelogIsOneUnit(t *testing.T) {
+	r := seeded(t)
+	e := newKeyedEnv(t, 1, map[string]string{"compression": "lz4"})
+	const keys = 40_000
+	all := func(v int64) []int64 {
+		kvs := make([]int64, 0, 2*keys)
+		for k := range int64(keys) {
+			kvs = append(kvs, k, v)
+		}
+		return kvs
+	}
+	e.upsert(0, all(0)...)
+	for round := range int64(2) {
+		e.upsert(0, all(2*round+1)...)
+		batch := pairs(t, e.keyed().Schema, all(2*round+2)...)
+		bucket := e.tabletOf(keyedID, 0)
+		staged, err := bucket.Upsert(context.Background(), &Rows{Batch: batch, Schema: e.keyed().Schema}, anonymous(keys))
+		batch.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := e.mem.CrashClone(fs.CrashConfig{Rand: r, KeepUnsynced: r.IntN(101), TearSectors: true})
+		if err := bucket.Wait(context.Background(), staged); err != nil {
+			t.Fatal(err)
+		}
+		if n := e.piecesBehind(staged.From); n < 2 {
+			t.Fatalf("the changelog is %d stored batches", n)
+		}
+		e.stop()
+		e.mem, e.fsys = cut, cut
+		e.start()
+		first := e.value(0)
+		if first != 2*round+1 && first != 2*round+2 {
+			t.Fatalf("round %d: the first row has %d", round, first)
+		}
+		for key, value := range e.current(0) {
+			if value != first {
+				t.Fatalf("round %d: row 0 has %d, row %d has %d", round, first, key, value)
+			}
+		}
+		e.check(fmt.Sprint("round ", round), nil)
+	}
+}
+
+// piecesBehind counts the stored batches from an offset on, which are one unit.
+func (e *env) piecesBehind(from quiver.Offset) (n int) {
+	e.t.Helper()
+	l, err := e.tabletOf(keyedID, 0).leader(context.Background())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	reader := l.log.Read(from, l.log.HighWatermark(), arrowlog.ReadSpec{})
+	defer reader.Close()
+	for {
+		batch, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return n
+		}
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		n++
+		h, size := batch.Header(), batch.Size()
+		batch.Release()
+		if last := h.BaseOffset+quiver.Offset(h.Rows) == l.log.HighWatermark(); last == (h.Flags&record.Continued != 0) || size > 4<<20 {
+			e.t.Fatalf("batch %d of %d bytes has flags %d, the last one: %t", n, size, h.Flags, last)
+		}
+	}
+}
+
 // TestRowsFollowLeaderships raises the epoch of a bucket under upserts and lookups: the new leadership takes over the
 // log of the old one, and with it everything that was decided by then.
 func TestRowsFollowLeaderships(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/internal/buf"
 )
 
 // Server is the registry of the buckets this process serves.
@@ -21,6 +22,7 @@ type Server struct {
 	writers  writers
 	rows     *rowStore
 	draining atomic.Bool
+	large    *buf.Budget // of one: the change of rows that takes much memory
 
 	retention retention
 
@@ -42,6 +44,7 @@ func New(disk *arrowlog.Disk, o Options) *Server {
 		disk:    disk,
 		options: o.withDefaults(),
 		version: -1,
+		large:   buf.NewBudget(1),
 		tables:  make(map[quiver.TableID]*table),
 		dropped: make(map[quiver.TableID]bool),
 		cut:     make(map[quiver.PartitionRef]bool),

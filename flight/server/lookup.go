@@ -31,6 +31,7 @@ type lookup struct {
 	shape   *answerShape
 	keys    *quiver.Schema // of the batches that a client sends
 	least   map[quiver.BucketID]quiver.Offset
+	most    int   // keys that are looked up together
 	request int64 // the key batch at hand
 	found   int   // bytes of the rows that were found last
 }
@@ -52,11 +53,16 @@ func (s *Service) newLookup(c *flight.LookupCommand) (*lookup, error) {
 	if err != nil {
 		return nil, about(table.Path(), err)
 	}
-	l := &lookup{service: s, command: c, table: table, shape: shape}
+	l := &lookup{service: s, command: c, table: table, shape: shape, most: keysAtOnce}
 	if c.InsertMissing {
 		if err := insertable(table); err != nil {
 			return nil, err
 		}
+		weight, err := kv.EmptyWeight(table.Schema, table.PrimaryKey)
+		if err != nil {
+			return nil, err
+		}
+		l.most = max(1, min(keysAtOnce, foundBytes/max(weight, 1)))
 	}
 	return l, l.minOffsets()
 }
@@ -107,7 +113,7 @@ func (l *lookup) answers(ctx context.Context, send func(*kv.Answer, []bucketName
 	if l.command.Prefix && len(columns) < len(l.table.PrimaryKey) {
 		return l.prefixes(ctx, send, columns)
 	}
-	rows, atOnce := columns[0].Len(), keysAtOnce
+	rows, atOnce := columns[0].Len(), l.most
 	for from, done := 0, false; !done; {
 		until := min(from+atOnce, rows)
 		a, names, err := l.some(ctx, columns, from, until)
@@ -119,7 +125,7 @@ func (l *lookup) answers(ctx context.Context, send func(*kv.Answer, []bucketName
 			return err
 		}
 		if l.found < foundBytes/4 {
-			atOnce = min(2*atOnce, keysAtOnce)
+			atOnce = min(2*atOnce, l.most)
 		}
 		for i := range a.Index {
 			a.Index[i] += int64(from)
