@@ -18,7 +18,7 @@ import (
 )
 
 var weighed = []string{"list<item: int8>", "list<item: string>", "large_list<item: decimal128(5, 2)>", "fixed_size_list<item: float>[3]",
-	"fixed_size_list<item: fixed_size_list<item: int64>[4]>[5]", "struct<a: int64, b: string, c: fixed_size_list<item: int8>[9]>",
+	"fixed_size_list<item: fixed_size_list<item: int64>[4]>[5]", "struct<a: int64, b: string, c: fixed_size_list<item: int8>[9]>", //nolint:dupword // a type in a type
 	"map<string, int64>", "list<item: struct<m: map<string, fixed_size_list<item: double>[7]>, n: bool>>", "list<item: null>"}
 
 // TestWeight compares what nested values are said to take in Arrow's layout with what the built arrays take.

@@ -356,7 +356,7 @@ func (c *clerk) refused(p *registertest.Pending, call registertest.Call, err err
 	errors.As(err, &e)
 	version, bad := strconv.ParseInt(e.Meta["offset"], 10, 64)
 	if bad != nil || e.Outcome != quiver.NotDone || !call.Conditional {
-		return fmt.Errorf("%+v was refused: %v, %v, offset %q", call, err, e.Outcome, e.Meta["offset"])
+		return fmt.Errorf("%+v was refused: %w, %v, offset %q", call, err, e.Outcome, e.Meta["offset"])
 	}
 	p.Refused(version)
 	delete(c.seen, call.Key)

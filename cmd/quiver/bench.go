@@ -259,7 +259,7 @@ func (b *benching) caller(ctx context.Context, op benchOp, n int, shown *progres
 		rows, bytes, err := op(ctx, n, random)
 		if err != nil {
 			if ctx.Err() != nil {
-				return r, nil // stopped in the middle: it does not count
+				return r, nil //nolint:nilerr // stopped in the middle: it does not count
 			}
 			return r, err
 		}

@@ -155,11 +155,6 @@ func (r *registers) do(c Call) (ending, bool) {
 	return ending{done, a}, changed
 }
 
-// server is what callers call.
-type server interface {
-	do(c Call) (e ending, changed bool)
-}
-
 // stale answers one lookup with the row as it was before the last change.
 type stale struct {
 	registers
