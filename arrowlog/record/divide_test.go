@@ -487,28 +487,3 @@ func BenchmarkDivideFinds(b *testing.B) {
 		})
 	}
 }
-
-// TestDivideAllocations: a batch whose rows all fall into one bucket costs the list of shares, whatever its rows; one
-// that falls apart costs what its shares take.
-func TestDivideAllocations(t *testing.T) {
-	d, batch := benchDivided(t, 16, []string{"auction"}, []string{"day"}, None)
-	defer batch.Release()
-	one, err := batch.Slice(0, 1)
-	must(t, err)
-	defer one.Release()
-	for _, c := range []struct {
-		b    *Batch
-		most float64
-	}{{one, 2}, {batch, 48*8 + 20}} {
-		got := testing.AllocsPerRun(20, func() {
-			shares, err := d.Divide(c.b)
-			must(t, err)
-			for _, s := range shares {
-				s.Batch.Release()
-			}
-		})
-		if got > c.most {
-			t.Errorf("%d rows: %v allocations, at most %v are expected", c.b.Rows(), got, c.most)
-		}
-	}
-}

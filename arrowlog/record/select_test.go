@@ -128,26 +128,6 @@ func TestSelectRefusesRowsThatAreNotThere(t *testing.T) {
 	}
 }
 
-// TestSelectAllocations: what a selection takes does not depend on its rows.
-func TestSelectAllocations(t *testing.T) {
-	_, b := benchmarkBatch(t, 4096)
-	defer b.Release()
-	for _, every := range []int{2, 16, 256} {
-		var rows []int32
-		for i := 0; i < b.Rows(); i += every {
-			rows = append(rows, int32(i))
-		}
-		got := testing.AllocsPerRun(20, func() {
-			out, err := b.Select(rows)
-			must(t, err)
-			out.Release()
-		})
-		if got > 8 {
-			t.Errorf("%d rows: %v allocations", len(rows), got)
-		}
-	}
-}
-
 // BenchmarkSelect selects every row that a filter of so many per cent lets pass, scattered, and the same in runs of 100.
 func BenchmarkSelect(b *testing.B) {
 	_, batch := benchmarkBatch(b, 65536)

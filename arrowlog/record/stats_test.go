@@ -378,19 +378,6 @@ func TestStatsOfText(t *testing.T) {
 	}
 }
 
-// TestStatsAllocations: statistics cost a few allocations a batch, none for a value.
-func TestStatsAllocations(t *testing.T) {
-	_, _, b := benchSummarized(t, "bid")
-	defer b.Release()
-	all := NewSummary(nil)
-	if got := testing.AllocsPerRun(20, func() {
-		b.summary = nil
-		b.Summarize(all)
-	}); got > 6 {
-		t.Errorf("%v allocations", got)
-	}
-}
-
 // goldenStats is a segment of one batch that has statistics of every kind.
 func goldenStats(t testing.TB) (data []byte, l *Layout, rec arrow.RecordBatch) {
 	var fields []arrow.Field

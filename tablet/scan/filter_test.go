@@ -76,8 +76,10 @@ func TestEmptiedRangesAreReported(t *testing.T) {
 		}
 		put(2)
 		expect(s, 5, 25, 5, false)
-		time.AfterFunc(100*time.Millisecond, func() { put(3) })
-		time.AfterFunc(200*time.Millisecond, func() { put(3) })
+		time.AfterFunc(100*time.Millisecond, func() {
+			put(3)
+			time.AfterFunc(100*time.Millisecond, func() { put(3) })
+		})
 		began := time.Now()
 		expect(s, 25, 35, 0, false)
 		if got := time.Since(began); got != firstSilence {
