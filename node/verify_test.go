@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -255,12 +256,17 @@ func TestVerifyChangesNothing(t *testing.T) {
 			t.Errorf("%s of %s", op, name)
 		}
 	})
+	var mu sync.Mutex // guards done and total: several goroutines tell of progress
 	var done, total int64
 	v, err := Verify(t.Context(), VerifyOptions{FS: watched, Data: "/data"})
 	if err != nil || len(v.Findings) > 0 || v.Tables != 2 || v.Logs != 3 || v.Rows == 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
-	_, err = Verify(t.Context(), VerifyOptions{FS: mem, Data: "/data", Progress: func(n, of int64) { done, total = max(done, n), of }})
+	_, err = Verify(t.Context(), VerifyOptions{FS: mem, Data: "/data", Progress: func(n, of int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		done, total = max(done, n), of
+	}})
 	if err != nil || total == 0 || done > total || done < total*9/10 {
 		t.Errorf("progress came to %d of %d, %v", done, total, err)
 	}
