@@ -279,12 +279,13 @@ def small_disk(tmp_path):
 def test_disk_full(small_disk, reserve):
     """A disk that fills up: puts are refused, reads go on, nothing is lost; with room it goes on by itself."""
     course = Course(small_disk / "course", "--disk-reserve", str(reserve))
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(20 << 20))
+    ballast = [small_disk / "ballast-1", small_disk / "ballast-2"]
+    for part in ballast:
+        part.write_bytes(bytes(10 << 20))
     course.server.start()
     course.prepare()
     with course.server.client() as client:
-        for _ in range(2):
+        for part in ballast:
             refused_as_full(course, client)
             refused_as_full(course, client, rows=2000, width=1000)
             assert course.server.get("/readyz")[0] == 200
@@ -292,11 +293,10 @@ def test_disk_full(small_disk, reserve):
             with pytest.raises(Refused) as refused:
                 course.sequence(client, 3000, 1000, 2)
             assert refused.value.reason == "DISK_FULL"
-            if ballast.exists():
-                ballast.unlink()
-                course.patient = True
-                course.call(lambda: course.resume(client))
-                course.check()
+            part.unlink()
+            course.patient = True
+            course.call(lambda: course.resume(client))
+            course.check()
         course.delete(client)
     course.server.kill()
     check_segments(course.server.data)
