@@ -113,6 +113,8 @@ func (s *simple) check(t *testing.T, state *State) {
 		}
 		want[fmt.Sprint("partitions of ", table.ID)], got[fmt.Sprint("partitions of ", table.ID)] = fmt.Sprint(model.partitions), fmt.Sprint(there)
 		for name, vector := range model.cursors {
+			// A partition that comes later does not stand where it was committed before.
+			maps.DeleteFunc(vector, func(p quiver.PartitionID, _ map[int32]quiver.Offset) bool { return !hasPartition(table, p) })
 			want[fmt.Sprint("cursor ", table.ID, name)] = readable(vector, table)
 		}
 		for _, c := range state.cursorsOf(table.ID) {
