@@ -158,6 +158,40 @@ func TestNoSpace(t *testing.T) {
 	w.close()
 }
 
+// TestStartOnAFullDisk refuses to delete rows while the new start cannot be written, however often it is asked, and
+// keeps its word once it can.
+func TestStartOnAFullDisk(t *testing.T) {
+	mem := fs.NewMem()
+	full := false
+	w := newWorld(t, fs.WithErrors(mem, func(op fs.Op, name string) error {
+		if full && op == fs.OpCreate && strings.HasSuffix(name, checkpointName+fs.TempSuffix) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	l := w.lead()
+	w.put(l, 1, 2, 3)
+	l.SetHighWatermark(3)
+	full = true
+	for range 2 {
+		err := l.DeleteBefore(2)
+		if r, o := outcome(err); r != quiver.DiskFull || o != quiver.Unknown {
+			t.Fatalf("%v, %s", err, o)
+		}
+	}
+	full = false
+	if err := l.DeleteBefore(2); err != nil {
+		t.Fatal(err)
+	}
+	left := mem.CrashClone(fs.CrashConfig{})
+	w.close()
+	w.fsys = left
+	if again := w.open(); again.Start() != 2 {
+		t.Fatalf("after a power cut the log starts at %d", again.Start())
+	}
+	w.close()
+}
+
 // meter is a file system that says how much room there is.
 type meter struct {
 	fs.FS

@@ -48,7 +48,7 @@ func (l *Log) DeleteBefore(offset quiver.Offset) error {
 	case failed != nil:
 		return failed
 	case offset <= start:
-		return nil
+		return l.writeStart() // an earlier try may have failed at this
 	case offset > high:
 		return outOfRange(l.id, offset, start, high)
 	}
@@ -56,15 +56,27 @@ func (l *Log) DeleteBefore(offset quiver.Offset) error {
 	if err != nil {
 		return err
 	}
-	if err := l.disk.checkpoint(); err != nil {
-		return &quiver.Error{Op: "arrowlog.delete", Reason: quiver.LeaderNotAvailable, Outcome: quiver.Unknown,
-			Subject: subject(l.id), Detail: "the new start of the log could not be written", Hint: "send it again", Err: err}
+	if err := l.writeStart(); err != nil {
+		return err
 	}
 	for _, s := range gone {
 		s.removed.Store(true)
 		s.release()
 	}
 	return nil
+}
+
+// writeStart makes the start of the log durable, if it is not.
+func (l *Log) writeStart() error {
+	err := l.disk.checkpoint()
+	switch {
+	case err == nil:
+		return nil
+	case isNoSpace(err):
+		return noSpace(err).On(subject(l.id)).WithOutcome(quiver.Unknown)
+	}
+	return &quiver.Error{Op: "arrowlog.delete", Reason: quiver.LeaderNotAvailable, Outcome: quiver.Unknown,
+		Subject: subject(l.id), Detail: "the new start of the log could not be written", Hint: "send it again", Err: err}
 }
 
 // cutBefore makes the log start at the offset, and takes the segments off it that lie before that. Their files may be

@@ -358,6 +358,15 @@ def test_insert_missing_makes_partitions(client, table):
         find(client, table + "_fixed", asked, insert_missing=True)
 
 
+def test_insert_missing_behind_the_end_inserts_nothing(client, table):
+    keyed(client, table, buckets=4)
+    for bucket in range(4):
+        with refused("OFFSET_OUT_OF_RANGE"):
+            find(client, table, keys(*range(50)), insert_missing=True, min_offsets={str(bucket): 10**6})
+    assert current(client, table) == []
+    assert find(client, table, keys(*range(50)), insert_missing=True, min_offsets={"0": 0}).num_rows == 50
+
+
 # Merge engines.
 
 

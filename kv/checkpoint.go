@@ -260,12 +260,12 @@ func (c *Checkpoint) has(prefix []byte) (bool, error) {
 // Held is how many bytes on the disk only the newest checkpoint holds: tables that the database has replaced since.
 // Total is how many the checkpoint has.
 func (d *Dir) Held() (held, total int64, err error) {
+	d.saving.Lock() // the newest stays while it is looked at
+	defer d.saving.Unlock()
 	n, _, err := d.newest()
 	if err != nil || n == 0 {
 		return 0, 0, err
 	}
-	d.saving.Lock()
-	defer d.saving.Unlock()
 	names, err := d.fsys.List(d.checkpointDir(n))
 	if err != nil {
 		return 0, 0, fmt.Errorf("kv: list checkpoint %d: %w", n, err)

@@ -156,10 +156,17 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	if err != nil {
 		return nil, nil, err
 	}
+	missing, err := l.missing(ctx, routes, columns)
+	if err != nil {
+		return nil, nil, err
+	}
+	if missing != nil {
+		defer missing.Batch.Release()
+	}
 	var found *kv.Lookup
 	names := make([]bucketName, 0, len(routes))
 	for _, r := range routes {
-		if found, err = l.findIn(ctx, r, found, columns, int32(len(names))); err != nil {
+		if found, err = l.findIn(ctx, r, found, missing, columns, int32(len(names))); err != nil {
 			return nil, nil, err
 		}
 		names = append(names, bucketName{r.tablet.Bucket(), r.tablet.PartitionName()})
@@ -172,13 +179,14 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	return a, names, err
 }
 
-// findIn looks those of the keys up that lie in one bucket, beside those found before; nil: none yet.
-func (l *lookup) findIn(ctx context.Context, r keyRoute, found *kv.Lookup, columns []arrow.Array, source int32) (*kv.Lookup, error) {
+// findIn looks those of the keys up that lie in one bucket, beside those found before; nil: none yet. Those of missing
+// that are not there are inserted before; nil: none is.
+func (l *lookup) findIn(ctx context.Context, r keyRoute, found *kv.Lookup, missing *tablet.Rows, columns []arrow.Array, source int32) (*kv.Lookup, error) {
 	for rows := r.rows; ; {
 		var inserted tablet.Staged
 		var err error
-		if l.command.InsertMissing {
-			if inserted, err = l.insert(ctx, r.tablet, rows, columns); err != nil {
+		if missing != nil {
+			if inserted, err = insertMissing(ctx, r.tablet, rows, *missing); err != nil {
 				return nil, err
 			}
 		}
@@ -192,7 +200,7 @@ func (l *lookup) findIn(ctx context.Context, r keyRoute, found *kv.Lookup, colum
 			}
 			found.MaxBytes = foundBytes
 		}
-		if err := k.Find(ctx, found, rows, source); err != nil || !l.command.InsertMissing {
+		if err := k.Find(ctx, found, rows, source); err != nil || missing == nil {
 			return found, err
 		}
 		// What was inserted is told as it was then, so that insert and answer are one step, whatever others do meanwhile.
@@ -209,16 +217,26 @@ func (l *lookup) findIn(ctx context.Context, r keyRoute, found *kv.Lookup, colum
 // nothing is an answer without rows.
 func (l *lookup) nothing() *kv.Answer { return noRows(l.table, l.shape.places) }
 
-// insert puts those of the keys of one bucket, by their places, nil: all, that are not there. What it gives
-// is settled.
-func (l *lookup) insert(ctx context.Context, t *tablet.Tablet, rows []int32, columns []arrow.Array) (staged tablet.Staged, err error) {
+// missing makes of the keys the rows to be inserted where they are not there, nil if none is to be. Nothing is inserted
+// where the rows do not show what is asked of them: that is refused for all buckets before.
+func (l *lookup) missing(ctx context.Context, routes []keyRoute, columns []arrow.Array) (*tablet.Rows, error) {
+	if !l.command.InsertMissing || len(routes) == 0 {
+		return nil, nil
+	}
+	for _, r := range routes {
+		if least := l.least[r.tablet.ID()]; least > 0 {
+			if _, err := r.tablet.Lookup(ctx, least); err != nil {
+				return nil, err
+			}
+		}
+	}
 	schema, err := l.table.Schema.Pick(l.table.PrimaryKey)
 	if err != nil {
-		return staged, err
+		return nil, err
 	}
 	layout, err := record.NewLayout(schema)
 	if err != nil {
-		return staged, err
+		return nil, err
 	}
 	ordered := make([]arrow.Array, len(columns)) // as the schema has them
 	for i, id := range l.table.PrimaryKey {
@@ -228,17 +246,22 @@ func (l *lookup) insert(ctx context.Context, t *tablet.Tablet, rows []int32, col
 	defer rec.Release()
 	batch, err := record.Encode(layout, rec, record.None)
 	if err != nil {
-		return staged, err
+		return nil, err
 	}
-	defer batch.Release()
-	if rows != nil {
-		if batch, err = batch.Select(rows); err != nil {
+	return &tablet.Rows{Batch: batch, Schema: schema, Missing: true}, nil
+}
+
+// insertMissing puts those of the rows, by their places, nil: all, that are not there in a bucket. What it gives is
+// settled.
+func insertMissing(ctx context.Context, t *tablet.Tablet, places []int32, rows tablet.Rows) (staged tablet.Staged, err error) {
+	if places != nil {
+		if rows.Batch, err = rows.Batch.Select(places); err != nil {
 			return staged, err
 		}
-		defer batch.Release()
+		defer rows.Batch.Release()
 	}
-	staged, err = t.Upsert(ctx, &tablet.Rows{Batch: batch, Schema: schema, Missing: true},
-		tablet.Origin{Writer: quiver.NoWriter, Sequence: quiver.NoSequence, Previous: quiver.NoSequence, ExpectOffset: -1, Rows: int64(batch.Rows())})
+	staged, err = t.Upsert(ctx, &rows,
+		tablet.Origin{Writer: quiver.NoWriter, Sequence: quiver.NoSequence, Previous: quiver.NoSequence, ExpectOffset: -1, Rows: int64(rows.Batch.Rows())})
 	if err != nil {
 		return staged, err
 	}
