@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
@@ -25,9 +26,21 @@ func (n *nemesis) damage() error {
 	return nil
 }
 
+// files lists files of the logs of the tables that there are; those of dropped ones mean nothing.
+func (n *nemesis) files(pattern string) (found []string, err error) {
+	for _, id := range n.tables {
+		paths, err := filepath.Glob(filepath.Join(n.server.data, "log", strconv.FormatUint(uint64(id), 10), "*", "*", pattern))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, paths...)
+	}
+	return found, nil
+}
+
 // segments lists the segments of all logs, by their directory, in order.
 func (n *nemesis) segments() (map[string][]string, error) {
-	paths, err := filepath.Glob(filepath.Join(n.server.data, "log", "*", "*", "*", "*.arrows"))
+	paths, err := n.files("*.arrows")
 	logs := map[string][]string{}
 	for _, p := range paths {
 		logs[filepath.Dir(p)] = append(logs[filepath.Dir(p)], p)
@@ -134,6 +147,9 @@ func (n *nemesis) flip() error {
 	}
 	n.setDamaged(true)
 	n.count("flipped bits", 1)
+	if err := n.found(path); err != nil {
+		return err
+	}
 	if err := n.live(life{kind: faultFlip}); err != nil {
 		return err
 	}
@@ -147,6 +163,7 @@ func (n *nemesis) flip() error {
 	if err := writeAt(path, data[at:at+1], int64(at)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	delete(n.flipped.paths, path)
 	// What was written about the damaged segment is a cache of it.
 	return n.forget(path)
 }
@@ -162,9 +179,12 @@ func (n *nemesis) forget(segment string) error {
 
 // flipCache flips a bit of a file that can be made again: an index, a state file, a table of the store of rows.
 func (n *nemesis) flipCache() error {
-	var files []string
-	for _, pattern := range []string{"log/*/*/*/*.index", "log/*/*/*/*.state", "kv/db/*.sst"} {
-		found, err := filepath.Glob(filepath.Join(n.server.data, pattern))
+	files, err := filepath.Glob(filepath.Join(n.server.data, "kv", "db", "*.sst"))
+	if err != nil {
+		return err
+	}
+	for _, pattern := range []string{"*.index", "*.state"} {
+		found, err := n.files(pattern)
 		if err != nil {
 			return err
 		}
@@ -181,5 +201,8 @@ func (n *nemesis) flipCache() error {
 	at, bit := n.random.IntN(len(data)), byte(1)<<n.random.IntN(8)
 	n.rotten = n.rotten || filepath.Ext(path) == ".sst"
 	n.count("flipped bits in caches", 1)
-	return writeAt(path, []byte{data[at] ^ bit}, int64(at))
+	if err := writeAt(path, []byte{data[at] ^ bit}, int64(at)); err != nil {
+		return err
+	}
+	return n.found(path)
 }

@@ -29,6 +29,7 @@
 //	                client, and no lookup shows less than was acknowledged before it
 //	inserts         insert-if-missing gives one id for a word for ever, and no id twice
 //	sums            an aggregation table fed by a named writer holds exactly what was sent
+//	files           a server that is down has a data directory in which "quiver verify" finds flipped bits and nothing else
 //
 // # Reproducing
 //

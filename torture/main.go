@@ -134,7 +134,8 @@ func newHarness(ctx context.Context, o *options, out io.Writer) (*harness, error
 	}
 	w := newWorld(ctx, s.flight)
 	w.abort = s.abort
-	n := &nemesis{world: w, server: s, random: dice(o.seed, "nemesis"), points: points, faults: map[string]bool{}}
+	n := &nemesis{world: w, server: s, random: dice(o.seed, "nemesis"), points: points, faults: map[string]bool{},
+		flipped: flips{paths: map[string]bool{}}}
 	for _, f := range strings.Split(o.faults, ",") {
 		n.faults[f] = true
 	}

@@ -9,19 +9,23 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/quiverlog/quiver"
 )
 
 // nemesis gives the server one life after the other, and each its end.
 type nemesis struct {
 	*world
-	server *server
-	random *rand.Rand
-	points []string // of the program
-	strace string   // the program that fails system calls; "": there is none
-	faults map[string]bool
-	trace  *exec.Cmd
-	rotten bool   // a table of the store of rows is damaged: who finds that while it closes the store says so and ends with 1
-	look   func() // reads everything that can be read and violates what is wrong in it
+	server  *server
+	random  *rand.Rand
+	points  []string // of the program
+	strace  string   // the program that fails system calls; "": there is none
+	faults  map[string]bool
+	trace   *exec.Cmd
+	rotten  bool             // a table of the store of rows is damaged: who finds that while it closes the store says so and ends with 1
+	tables  []quiver.TableID // that there are
+	flipped flips
+	look    func() // reads everything that can be read and violates what is wrong in it
 }
 
 // The faults that can be chosen.
@@ -188,7 +192,10 @@ func (n *nemesis) step() error {
 	if n.over() {
 		return nil // the files stay as they are
 	}
-	return n.damage()
+	if err := n.damage(); err != nil || n.over() {
+		return err
+	}
+	return n.verifySome()
 }
 
 // end ends a life.

@@ -260,10 +260,3 @@ func (a *appender) settle(out *flight.Appender) error {
 	}
 	return nil
 }
-
-// createTable makes a table, unless it is there.
-func createTable(ctx context.Context, c *conn, body flight.TableCreate) error {
-	body.IfNotExists = true
-	_, err := c.CreateTable(ctx, body)
-	return err
-}

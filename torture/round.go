@@ -91,6 +91,7 @@ func (r *round) makeTables() error {
 	random := dice(r.seed, fmt.Sprint("tables ", r.number))
 	r.buckets = pick(random, int32(1), 3)
 	compression := pick(random, "as-sent", "as-sent", "none", "lz4", "zstd")
+	r.nemesis.tables = nil
 	c, err := dial(r.addr)
 	if err != nil {
 		return err
@@ -111,10 +112,12 @@ func (r *round) makeTables() error {
 		options := map[string]string{"segment.bytes": pick(random, "64KiB", "64KiB", "1MiB", "32MiB"), "compression": compression}
 		maps.Copy(options, t.options)
 		buckets := r.buckets
-		if err := createTable(r.ctx, c, flight.TableCreate{Table: flight.Named(r.table(t.kind)), Schema: flight.SchemaWord{Columns: t.columns},
-			PrimaryKey: t.key, Buckets: &buckets, Options: options}); err != nil {
+		made, err := c.CreateTable(r.ctx, flight.TableCreate{Table: flight.Named(r.table(t.kind)), Schema: flight.SchemaWord{Columns: t.columns},
+			PrimaryKey: t.key, Buckets: &buckets, Options: options, IfNotExists: true})
+		if err != nil {
 			return err
 		}
+		r.nemesis.tables = append(r.nemesis.tables, made.TableID)
 		if r.histories[t.kind], err = newHistory(r.dir, t.kind); err != nil {
 			return err
 		}
@@ -215,6 +218,9 @@ func (r *round) finish() error {
 	r.nemesis.server.kill()
 	r.count("kills", 1)
 	r.count("rounds", 1)
+	if _, err := r.nemesis.verify(r.ctx); err != nil || r.bad() {
+		return err
+	}
 	if r.options.keep {
 		return nil
 	}
