@@ -399,7 +399,7 @@ func (l *Log) publish(g *group) {
 	if t.first == 0 {
 		t.first = added[0].time
 	}
-	t.pos = pos
+	t.pos, t.wrote = pos, l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.entries = append(l.entries, added...)
@@ -409,6 +409,7 @@ func (l *Log) publish(g *group) {
 	}
 	l.durable, l.recovery = g.until, g.until
 	l.flying = nil
+	l.tendTail(l.config.SegmentAge)
 	for _, u := range g.units {
 		if u.writer != quiver.NoWriter {
 			l.unstageWriterLocked(u)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/agenda"
 	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/internal/fs"
 )
@@ -28,7 +29,7 @@ const logDir = "log"
 // the indexes in memory, and the checkpoint file. It starts no goroutine.
 //
 // Lock order: expiring, slot.mu, a log's role (see Log), checkpointMu, Log.mu, and the small ones last: mu, dirtyMu, dirsMu and
-// those of the caches, under which no other is taken.
+// those of the agenda and the caches, under which no other is taken.
 type Disk struct {
 	fsys    fs.FS
 	dir     string // <data>/log
@@ -50,11 +51,11 @@ type Disk struct {
 	// expiring is held while logs expire.
 	expiring sync.Mutex
 
-	// What Maintain has to look at: logs that wrote since the last checkpoint, and logs whose last segment may have to
-	// be closed or whose indexes are to be written.
+	// What Maintain has to look at: logs that wrote since the last checkpoint; and logs with something to be done, by the
+	// time at which it is, Unix milliseconds. A log with nothing to be done is in neither.
 	dirtyMu sync.Mutex
 	dirty   []*Log
-	tended  map[*Log]struct{}
+	tended  agenda.Agenda[*Log]
 
 	// checkpointMu is held while the checkpoint is written.
 	checkpointMu sync.Mutex
@@ -103,7 +104,6 @@ func newDisk(fsys fs.FS, dir string, o Options) *Disk {
 		slots:   map[quiver.BucketID]*slot{},
 		removed: map[quiver.TableID]struct{}{},
 		cut:     map[quiver.PartitionRef]struct{}{},
-		tended:  map[*Log]struct{}{},
 
 		durableDirs: map[string]struct{}{},
 	}
@@ -352,38 +352,26 @@ func (d *Disk) markDirty(l *Log) {
 	d.dirtyMu.Unlock()
 }
 
-// tend has Maintain look after the log.
-func (d *Disk) tend(l *Log) {
-	d.dirtyMu.Lock()
-	d.tended[l] = struct{}{}
-	d.dirtyMu.Unlock()
-}
+// tend has Maintain look at the log at a time, Unix milliseconds; 0 is its next round.
+func (d *Disk) tend(l *Log, at int64) { d.tended.Add(l, at) }
 
-// Maintain does what is due: it closes segments by age, writes indexes of closed ones, commits what is staged and
-// nobody waits for, and writes the checkpoint. The owner calls it about once a second: a checkpoint that is a second
-// old costs a restart the reading of what was written in that second.
+// Maintain does what is due: it closes segments by age, gives back the room that idle ones hold ahead, writes indexes of
+// closed ones, commits what is staged and nobody waits for, and writes the checkpoint. It looks at those logs only of
+// which something is due. The owner calls it about once a second: a checkpoint that is a second old costs a restart the
+// reading of what was written in that second.
 func (d *Disk) Maintain(now time.Time) error {
 	var errs []error
-	for _, l := range d.tendedLogs() {
-		if keep, err := l.maintain(now); err != nil {
+	for _, l := range d.tended.Take(now.UnixMilli()) {
+		d.metrics.visits.Inc()
+		next, err := l.maintain(now)
+		if err != nil {
 			errs = append(errs, err)
-		} else if !keep {
-			d.dirtyMu.Lock()
-			delete(d.tended, l)
-			d.dirtyMu.Unlock()
+		}
+		if next >= 0 {
+			d.tend(l, next)
 		}
 	}
 	return errors.Join(append(errs, d.checkpoint())...)
-}
-
-func (d *Disk) tendedLogs() []*Log {
-	d.dirtyMu.Lock()
-	defer d.dirtyMu.Unlock()
-	ls := make([]*Log, 0, len(d.tended))
-	for l := range d.tended {
-		ls = append(ls, l)
-	}
-	return ls
 }
 
 // checkpoint writes the checkpoint file if anything changed.

@@ -2,6 +2,7 @@ package arrowlog
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -66,6 +67,7 @@ type Log struct {
 	failed   error
 	gone     bool          // removed, or replaced by a fresh one
 	unknown  quiver.Offset // rows before it may be on the disk although their commit failed
+	noted    bool          // Maintain will see what is staged
 	watchers []chan<- struct{}
 	pins     map[*Pin]struct{}
 }
@@ -119,6 +121,9 @@ func (l *Log) Configure(c LogConfig) error {
 	defer l.mu.Unlock()
 	if l.config.Schema != nil && c.Schema.ID() < l.config.Schema.ID() {
 		return nil // somebody was slow; a log's schema never goes back
+	}
+	if l.open && c.SegmentAge != l.config.SegmentAge {
+		l.disk.tend(l, 0)
 	}
 	l.config, l.layout, l.summary = c, layout, record.NewSummary(c.Statistics)
 	if l.fold != nil {
@@ -320,31 +325,57 @@ func (l *Log) marks() (m mark, ok bool) {
 // now is the clock in milliseconds.
 func (l *Log) now() int64 { return l.disk.options.Now().UnixMilli() }
 
-// maintain does what is due for the log; keep is false once nothing more can become due.
-func (l *Log) maintain(now time.Time) (keep bool, err error) {
+// maintain does what is due for the log, and tells when something will be next, Unix milliseconds; -1: never, unless
+// more is written.
+func (l *Log) maintain(now time.Time) (next int64, err error) {
+	ms := now.UnixMilli()
+	soon := ms + 1 // the next round
+	l.mu.Lock()
+	l.noted = false
+	l.mu.Unlock()
 	select {
 	case l.role <- struct{}{}:
 	default:
-		return true, nil // somebody is committing, and rolls by itself
+		return soon, nil // somebody is committing, and rolls by itself
 	}
 	defer func() { <-l.role }()
 	if l.Failed() != nil {
-		return false, nil
+		return -1, nil
 	}
 	for l.staleQueue() {
 		l.commit()
 	}
-	if l.tail != nil && l.tail.aged(now.UnixMilli(), l.segmentAge()) {
+	if l.tail != nil && l.tail.aged(ms, l.segmentAge()) {
 		l.closeTail()
+	}
+	if l.tail != nil && l.tail.idle(ms, l.disk.options.GiveBack) {
+		l.trim()
 	}
 	for len(l.unindexed) > 0 && l.disk.Fence() == nil {
 		s := l.unindexed[0]
 		if err := s.writeIndex(); err != nil && !isNotExist(err) {
-			return true, fmt.Errorf("arrowlog: index of bucket %s, segment %d: %w", l.id, s.base, err)
+			return soon, fmt.Errorf("arrowlog: index of bucket %s, segment %d: %w", l.id, s.base, err)
 		}
 		l.unindexed = l.unindexed[1:]
 	}
-	return l.tail != nil, nil
+	if l.tail == nil || l.disk.Fence() != nil {
+		return -1, nil
+	}
+	next = l.tail.due(l.segmentAge(), l.disk.options.GiveBack)
+	if l.tail.tended = next; next < 0 {
+		l.tail.tended = math.MaxInt64
+	}
+	return next, nil
+}
+
+// tendTail has Maintain look at the log when something of its last segment is due, unless it will look earlier. The
+// caller holds the role.
+func (l *Log) tendTail(age time.Duration) {
+	t := l.tail
+	if due := t.due(age, l.disk.options.GiveBack); due >= 0 && due < t.tended {
+		t.tended = due
+		l.disk.tend(l, due)
+	}
 }
 
 // staleQueue tells whether something is staged. Whoever holds the role then commits it: those who staged it may all

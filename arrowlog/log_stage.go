@@ -174,6 +174,10 @@ func (l *Log) stageLocked(u *unit, o *Origin) (Staged, error) {
 	u.from, u.until = l.end, l.end+u.until
 	l.end = u.until
 	l.queue = append(l.queue, u)
+	if !l.noted {
+		l.noted = true
+		l.disk.tend(l, 0)
+	}
 	l.disk.metrics.staged.Add(1)
 	if o.sequenced() {
 		l.stageWriterLocked(o, taken{o.Sequence, u.from, o.Rows})

@@ -22,6 +22,8 @@ type metrics struct {
 	batches      prometheus.Counter
 	merged       prometheus.Counter
 
+	visits      prometheus.Counter
+	givenBack   prometheus.Counter
 	rolls       prometheus.Counter
 	recovery    prometheus.Histogram
 	checkpoint  prometheus.Histogram
@@ -58,6 +60,8 @@ func newMetrics(r prometheus.Registerer, d *Disk) *metrics {
 		batches:      counter("quiver_log_appended_batches_total", "Batches made durable, as they are stored: after small ones were merged."),
 		merged:       counter("quiver_log_merged_units_total", "Puts that were too small to be stored alone, and were merged with others of their group."),
 
+		visits:      counter("quiver_log_maintained_total", "Logs that a round of maintenance looked at, because something of them was due."),
+		givenBack:   counter("quiver_log_given_back_bytes_total", "Bytes that segments held ahead of their last batch and gave back: when they were closed, or nobody wrote to them for a while."),
 		rolls:       counter("quiver_log_rolls_total", "Segments that were begun."),
 		recovery:    histogram("quiver_log_recovery_seconds", "Opening the log of a bucket: finding its end, verifying and repairing it.", prometheus.ExponentialBuckets(50e-6, 4, 10)),
 		checkpoint:  histogram("quiver_log_checkpoint_seconds", "Writing the checkpoint file.", latency),

@@ -124,6 +124,7 @@ func newTrace(t testing.TB, fsys fs.FS, r *rand.Rand) *trace {
 	tr.opts.IndexBytes = []int64{1, 1 << 20}[r.IntN(2)]
 	tr.opts.ZeroAhead = []int{1, 8 << 10}[r.IntN(2)]
 	tr.opts.ProjectFrom = []int{1, 64 << 10}[r.IntN(2)]
+	tr.opts.GiveBack = []time.Duration{time.Second, 30 * time.Second}[r.IntN(2)]
 	return tr
 }
 

@@ -42,6 +42,9 @@ type Options struct {
 	// ZeroAhead is how many zeros are written behind the first small group of a segment; every later time it is twice as
 	// many, up to 64 times. Default: 64 KiB.
 	ZeroAhead int
+	// GiveBack is how long after its last group a segment gives back what it has ahead: the zeros, and the blocks that were
+	// allocated. Default: half a minute. Negative: when it is closed.
+	GiveBack time.Duration
 	// ReadBytes is how much one read of adjacent batches takes in, unless one batch alone is larger. Default: 1 MiB.
 	ReadBytes int
 	// ProjectFrom is the stored size from which a batch is not read whole when only some columns are asked for.
@@ -66,12 +69,13 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MergeBelow, 64<<10)
 	setDefault(&o.MergeInto, 1<<20)
 	setDefault(&o.ZeroAhead, 64<<10)
+	setDefault(&o.GiveBack, 30*time.Second)
 	setDefault(&o.ReadBytes, 1<<20)
 	setDefault(&o.ProjectFrom, 64<<10)
 	return o
 }
 
-func setDefault[T int | int64](field *T, value T) {
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}

@@ -413,7 +413,7 @@ func (l *Log) adopt(r *recovery) {
 		}
 	}
 	if len(l.unindexed) > 0 || l.tail != nil {
-		l.disk.tend(l)
+		l.disk.tend(l, 0)
 	}
 	if m := r.mark; l.high != m.high || l.recovery != m.recovery || l.start != m.start {
 		l.disk.markDirty(l)

@@ -2,6 +2,7 @@ package arrowlog
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/quiverlog/quiver"
@@ -39,8 +40,11 @@ type tail struct {
 	zeroed int64 // zeros were written up to here, or batches
 	size   int64 // of the file
 	ahead  int64 // how many zeros are written ahead next time
+	least  int64 // how many the first time
 	most   int64 // how many at most
 	first  int64 // timestamp of the first batch, 0 while there is none
+	wrote  int64 // when the last group was written, or the segment was opened, Unix milliseconds
+	tended int64 // when Maintain will look at the log for the segment's sake at the latest
 }
 
 const (
@@ -52,7 +56,25 @@ const (
 // newTail goes on writing at pos of a segment whose file has so many bytes.
 func newTail(s *segment, head *segmentHead, pos, size int64, o *Options) *tail {
 	ahead := int64(o.ZeroAhead)
-	return &tail{seg: s, head: head, pos: pos, zeroed: pos, size: size, ahead: ahead, most: zeroAheadGrowth * ahead}
+	return &tail{seg: s, head: head, pos: pos, zeroed: pos, size: size, ahead: ahead, least: ahead, most: zeroAheadGrowth * ahead,
+		wrote: o.Now().UnixMilli(), tended: math.MaxInt64}
+}
+
+// idle tells whether the segment holds room ahead that nobody has needed for a while.
+func (t *tail) idle(now int64, giveBack time.Duration) bool {
+	return giveBack >= 0 && t.size > t.pos && now-t.wrote >= giveBack.Milliseconds()
+}
+
+// due is when the segment is to be looked at next, -1: never, unless something is written to it.
+func (t *tail) due(age, giveBack time.Duration) int64 {
+	due := int64(-1)
+	if age >= 0 && t.first != 0 {
+		due = t.first + age.Milliseconds() + 1
+	}
+	if idle := t.wrote + giveBack.Milliseconds(); giveBack >= 0 && t.size > t.pos && (due < 0 || idle < due) {
+		due = idle
+	}
+	return due
 }
 
 // aged tells whether the segment's first batch is older than the age.
@@ -129,7 +151,6 @@ func (l *Log) openTail(schema *quiver.Schema) error {
 	l.segments = append(l.segments[:len(l.segments):len(l.segments)], s)
 	l.entries, l.open = nil, true
 	l.mu.Unlock()
-	d.tend(l)
 	d.metrics.rolls.Inc()
 	return pointAfterRoll.Hit()
 }
@@ -252,10 +273,11 @@ func (l *Log) closeTail() {
 	l.mu.Lock()
 	l.entries, l.open = nil, false
 	l.mu.Unlock()
-	l.disk.tend(l)
+	l.disk.tend(l, 0)
 }
 
-// trim cuts the zeros behind the last batch off. They are legal, so it does not matter if that fails.
+// trim cuts off what stands behind the last batch: zeros, and blocks that were allocated ahead. A crash may bring them
+// back; they are legal, so neither that nor a failure matters. What is written next begins with few zeros ahead again.
 func (l *Log) trim() {
 	t := l.tail
 	if t.size == t.pos || pointTrim.Hit() != nil || l.disk.Fence() != nil {
@@ -266,6 +288,7 @@ func (l *Log) trim() {
 			"bucket", l.id.String(), "segment", int64(t.seg.base), "err", err)
 		return
 	}
-	t.size, t.zeroed = t.pos, t.pos
+	l.disk.metrics.givenBack.Add(float64(t.size - t.pos))
+	t.size, t.zeroed, t.ahead = t.pos, t.pos, t.least
 	t.seg.bytes.Store(t.pos)
 }

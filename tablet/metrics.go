@@ -7,6 +7,7 @@ import (
 
 // metrics counts what the tablets of one server do. Nothing of it is on the way of a put or a read.
 type metrics struct {
+	visits      prometheus.Counter
 	leaderships prometheus.Counter
 	unavailable prometheus.Counter
 	failures    prometheus.Counter
@@ -28,6 +29,7 @@ func newMetrics(r prometheus.Registerer, s *Server) *metrics {
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quiver_tablet_leaders", Help: "Buckets whose log is open and that this server leads."},
 		func() float64 { return float64(s.leaders()) })
 	return &metrics{
+		visits:      counter("quiver_tablet_maintained_total", "Buckets that a round of maintenance looked at, because something was staged in them or retention may find something."),
 		leaderships: counter("quiver_tablet_leaderships_total", "Leaderships of buckets that were begun: the first use of each, and one after every failure."),
 		unavailable: counter("quiver_tablet_unavailable_total", "Attempts to open a bucket that failed; its callers were told LEADER_NOT_AVAILABLE."),
 		retained:    counter("quiver_tablet_retention_failures_total", "Times a bucket could not lose the rows that retention lets go; it is tried again."),

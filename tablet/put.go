@@ -81,7 +81,11 @@ func (t *Tablet) stage(l *leadership, unit []*record.Batch, o Origin) (arrowlog.
 		release(unit)
 		return arrowlog.Staged{}, refused
 	}
-	return l.log.Stage(unit, o)
+	staged, err := l.log.Stage(unit, o)
+	if err == nil && !staged.Duplicate {
+		t.server.noteStaged(t)
+	}
+	return staged, err
 }
 
 // refuseLocked is why nothing of this origin may be taken now, or nil. Whoever takes it holds writers.mu, for reading,

@@ -112,6 +112,7 @@ func (s *Server) configure(changes []change) error {
 		for _, t := range s.tabletsOf(c.table) {
 			if l := t.leading.Load(); l != nil {
 				errs = append(errs, l.log.Configure(config))
+				s.due.Add(t, 0)
 			}
 		}
 	}

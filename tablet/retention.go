@@ -13,7 +13,7 @@ import (
 
 // Retention: what may go by retention.time and retention.bytes goes, a bounded number of buckets a round.
 //
-//	buckets that are open      looked at in every round, in memory: each knows when it may be due next
+//	buckets that are open      looked at in memory, when something was put into them, and when they may be due
 //	buckets that are not       a sweep over those that have files, a bounded number of them a round. It looks at files
 //	                           only, and opens the logs that seem to be due for as long as it takes. What is not open
 //	                           does not change, so when all were seen the next sweep waits for the first that may be due
@@ -141,7 +141,9 @@ func (s *Server) expired(o order, e arrowlog.Expired, now time.Time) {
 		s.options.Logger.Debug("rows expired", "bucket", o.expiry.Bucket.String(), "rows", e.Rows, "bytes", e.Bytes)
 	}
 	if o.tablet != nil {
-		o.tablet.due.Store(due)
+		if o.tablet.due.Store(due); due != 0 {
+			s.due.Add(o.tablet, due)
+		}
 		return
 	}
 	s.retention.seen(due)
@@ -158,7 +160,12 @@ func (r *retention) seen(due int64) {
 // still young is not.
 func (s *Server) dueOpen(now time.Time) (orders []order) {
 	ms := now.UnixMilli()
-	for _, t := range s.openTablets() {
+	for _, t := range s.due.Take(ms) {
+		s.metrics.visits.Inc()
+		if len(orders) == expiriesPerRound {
+			s.due.Add(t, ms)
+			continue
+		}
 		meta := t.Table()
 		r, ok := rule(meta, now)
 		l := t.leading.Load()
@@ -169,10 +176,10 @@ func (s *Server) dueOpen(now time.Time) (orders []order) {
 		known := t.retained.Load()
 		grown := known == nil || known.meta != meta || r.Bytes > 0 && known.end != end
 		if due := t.due.Load(); !grown && (due == 0 && known.end == end || ms < due) {
+			if due != 0 {
+				s.due.Add(t, due)
+			}
 			continue
-		}
-		if len(orders) == expiriesPerRound {
-			break
 		}
 		t.retained.Store(&retained{meta, end})
 		r.Limit = s.needed(meta, t.id)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/internal/agenda"
 	"github.com/quiverlog/quiver/internal/buf"
 )
 
@@ -33,8 +34,14 @@ type Server struct {
 	tables      map[quiver.TableID]*table
 	dropped     map[quiver.TableID]bool      // tombstones; true once the data is removed
 	cut         map[quiver.PartitionRef]bool // tombstones of partitions, likewise
-	opened      map[*Tablet]quiver.Offset    // tablets with an open log, and how far their log was staged a second ago
+	opened      map[*Tablet]struct{}         // tablets with an open log
 	watches     map[quiver.TableID]map[*watch]struct{}
+
+	// unsettled are the tablets where something was staged, with how far their log was staged a round ago. Idle tablets
+	// are not in it.
+	unsettledMu sync.Mutex
+	unsettled   map[*Tablet]quiver.Offset
+	due         agenda.Agenda[*Tablet] // open tablets that retention is to look at, by Unix milliseconds
 }
 
 // New makes a server that serves nothing until the first Reconcile. The disk stays the caller's, to be closed after
@@ -48,8 +55,10 @@ func New(disk *arrowlog.Disk, o Options) *Server {
 		tables:  make(map[quiver.TableID]*table),
 		dropped: make(map[quiver.TableID]bool),
 		cut:     make(map[quiver.PartitionRef]bool),
-		opened:  make(map[*Tablet]quiver.Offset),
+		opened:  make(map[*Tablet]struct{}),
 		watches: make(map[quiver.TableID]map[*watch]struct{}),
+
+		unsettled: make(map[*Tablet]quiver.Offset),
 	}
 	s.metrics = newMetrics(o.Registerer, s)
 	s.rows = &rowStore{fsys: o.FS, path: o.Data, logger: s.options.Logger, metrics: s.metrics}
@@ -161,19 +170,50 @@ func (s *Server) Maintain(ctx context.Context) {
 	s.rows.tidy(s.options.Now())
 }
 
+// noteStaged has the next rounds see to it that what was staged in a tablet is settled, and retention look at it.
+func (s *Server) noteStaged(t *Tablet) {
+	if t.staged.Swap(true) {
+		return
+	}
+	s.unsettledMu.Lock()
+	defer s.unsettledMu.Unlock()
+	if _, known := s.unsettled[t]; !known {
+		s.unsettled[t] = 0
+	}
+}
+
 // settleLate moves the high watermark of puts that nobody waited for but somebody else committed, and gives the
-// tablets where something was staged more than a round ago and is still not durable.
+// tablets where something was staged more than a round ago and is still not durable. It looks at tablets only in which
+// something was staged since all of it was settled.
 func (s *Server) settleLate() (late []*Tablet) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t, before := range s.opened {
+	s.unsettledMu.Lock()
+	unsettled := s.unsettled
+	s.unsettled = make(map[*Tablet]quiver.Offset)
+	s.unsettledMu.Unlock()
+	left := make(map[*Tablet]quiver.Offset)
+	for t, before := range unsettled {
+		s.metrics.visits.Inc()
+		t.staged.Store(false) // before the log is looked at: what is staged later is noted again
 		l := t.leading.Load()
-		if durable := l.log.Durable(); durable < before {
+		if l == nil || l.log.Failed() != nil || t.gone() != nil {
+			continue
+		}
+		durable := l.log.Durable()
+		if durable < before {
 			late = append(late, t)
 		} else if durable > l.log.HighWatermark() {
 			t.advance(l)
 		}
-		s.opened[t] = l.log.End()
+		s.due.Add(t, 0)
+		if end := l.log.End(); end > l.log.HighWatermark() {
+			left[t] = end
+		}
+	}
+	s.unsettledMu.Lock()
+	defer s.unsettledMu.Unlock()
+	for t, end := range left {
+		s.unsettled[t] = end
+		t.staged.Store(true)
 	}
 	return late
 }

@@ -22,6 +22,7 @@ type Tablet struct {
 	id        quiver.BucketID
 	epoch     atomic.Int32 // the highest that the coordinator has given for the bucket, -1: none
 
+	staged   atomic.Bool                // Server.unsettled has it, or is about to
 	leading  atomic.Pointer[leadership] // the newest; its log may have failed since
 	due      atomic.Int64               // when retention may find something, Unix milliseconds; 0: with new rows only
 	retained atomic.Pointer[retained]   // nil: retention did not look at it yet
@@ -259,8 +260,9 @@ func (t *Tablet) adopt(l *leadership) {
 	}
 	t.mu.Unlock()
 	t.server.mu.Lock()
-	t.server.opened[t] = 0
+	t.server.opened[t] = struct{}{}
 	t.server.mu.Unlock()
+	t.server.noteStaged(t) // an earlier leadership may have left something; and retention is to look at it
 }
 
 // advance tells the replica how far the log is durable, and carries out what follows. A log that leads by a new epoch
