@@ -88,7 +88,7 @@ type damaged struct {
 	state string // writers and epochs
 }
 
-func newDamaged(t *testing.T) *damaged {
+func newDamaged(t testing.TB) *damaged {
 	d := &damaged{mem: fs.NewMem()}
 	d.world = newWorld(t, d.mem)
 	d.config.SegmentBytes = 2500

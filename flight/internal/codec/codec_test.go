@@ -425,3 +425,22 @@ func TestBodiesStartOn64Bytes(t *testing.T) {
 		in.Reset()
 	}
 }
+
+// FuzzPutResult reads any bytes as an answer: what is taken is what the stock codec reads.
+func FuzzPutResult(f *testing.F) {
+	f.Add([]byte{0x0a, 2, 'h', 'i'})
+	f.Add([]byte{0x0a, 1, 'a', 0x0a, 1, 'b'})
+	f.Add([]byte{0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var got PutResult
+		gotErr := New(Limits{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, &got)
+		var want afl.PutResult
+		wantErr := proto.Unmarshal(data, &want)
+		if errors.Is(gotErr, errGroup) && wantErr == nil {
+			return // deeper than we follow
+		}
+		if (gotErr == nil) != (wantErr == nil) || gotErr == nil && !bytes.Equal(got.Metadata, want.AppMetadata) {
+			t.Fatalf("we say %q, %v; the stock codec says %q, %v", got.Metadata, gotErr, want.AppMetadata, wantErr)
+		}
+	})
+}
