@@ -23,6 +23,9 @@
 //   - A failure of Pebble or of the disk below it never ends the process: the store has failed (Failed), answers
 //     nothing any more, and is opened anew.
 //
+// The keys of a batch are sorted and looked for by iterators, many of them by several at the same time, which share one
+// view of the bucket (see search.go).
+//
 // An offline check of the first law is in verify_fold.go.
 //
 // # Memory

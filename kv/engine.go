@@ -22,13 +22,15 @@ type engine struct {
 	logger *slog.Logger
 	change int // Options.ChangeBytes
 	alone  int // from so many bytes on a change is made alone
+	parts  int // into which many keys are divided to be looked for, at most
+	part   int // keys of one of them, at least
 }
 
 var _ pebble.LoggerAndTracer = (*engine)(nil)
 
 func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, error) {
 	e := &engine{
-		fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, alone: aloneFrom,
+		fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, alone: aloneFrom, parts: runtime.GOMAXPROCS(0), part: partKeys,
 		cache: pebble.NewCache(o.CacheBytes + memtables*o.MemtableBytes),
 	}
 	e.beside = newBeside(e.fence, fsys, o.Checkpoints)

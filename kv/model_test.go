@@ -319,6 +319,7 @@ func (b *bucket) open(fsys fs.FS, c Config) {
 	if b.store, err = b.dir.Open(); err != nil {
 		b.t.Fatal(err)
 	}
+	b.store.engine.parts, b.store.engine.part = 4, 1+b.r.IntN(8) // as if there were very many keys
 	if b.tablet, err = b.store.Tablet(testBucket, c); err != nil {
 		b.t.Fatal(err)
 	}

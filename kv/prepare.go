@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -79,13 +80,13 @@ type preparation struct {
 	rows   *Rows
 	next   Counter
 
-	sent    []bool   // of each value column; nil: the put is about all of them
-	keys    [][]byte // of each row
-	values  []row    // of each row
-	states  []state  // of each different key, in their order
-	ofRow   []int32  // of each row: its state
-	entries []entry  // what stands in the changelog
-	size    int      // bytes of the rows found and of the changelog
+	sent    []bool       // of each value column; nil: the put is about all of them
+	keys    [][]byte     // of each row
+	values  []row        // of each row
+	states  []state      // of each different key, in their order
+	ofRow   []int32      // of each row: its state
+	entries []entry      // what stands in the changelog
+	size    atomic.Int64 // bytes of the rows found and of the changelog
 }
 
 // defaultChange is the most that the rows found for a batch and its changelog may have together, in bytes. From aloneFrom
@@ -97,11 +98,11 @@ const (
 
 // grow counts bytes that the batch takes in memory, and refuses what is beyond the bound.
 func (p *preparation) grow(bytes int) error {
-	p.size += bytes
-	if p.size > p.tablet.store.engine.change {
+	size := int(p.size.Add(int64(bytes)))
+	if size > p.tablet.store.engine.change {
 		return p.tooLarge()
 	}
-	if p.size > p.tablet.store.engine.alone && !p.rows.Alone {
+	if size > p.tablet.store.engine.alone && !p.rows.Alone {
 		return ErrAlone
 	}
 	return nil
@@ -210,19 +211,22 @@ func (p *preparation) overlay() (found []bool) {
 	return found
 }
 
-// applied takes the others from Pebble, with one iterator over all of them.
+// applied takes the others from Pebble.
 func (p *preparation) applied(found []bool) error {
+	return p.tablet.search(len(p.states), func(it *pebble.Iterator, from, until int) error {
+		return p.appliedPart(it, from, until, found)
+	})
+}
+
+// appliedPart takes those of the states at [from, until).
+func (p *preparation) appliedPart(it *pebble.Iterator, from, until int, found []bool) (err error) {
 	t := p.tablet
-	it, err := t.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: t.rows, UpperBound: after(t.rows)})
-	if err != nil {
-		return t.store.readError(err)
-	}
-	memory := slab{pieces: len(p.states)}
-	for i := range p.states {
+	memory := slab{pieces: until - from}
+	for i := from; i < until; i++ {
 		s := &p.states[i]
 		if !found[i] {
 			if s.before, err = get(it, s.key); err != nil {
-				break
+				return t.store.readError(err)
 			}
 		}
 		memory.pieces--
@@ -230,7 +234,7 @@ func (p *preparation) applied(found []bool) error {
 			continue
 		}
 		if s.before, err = t.read(p.shape, s.before); err != nil {
-			break
+			return t.store.readError(err)
 		}
 		if p.rows.Missing { // that it is there suffices
 			s.before = s.before[:rowHeader:rowHeader]
@@ -239,32 +243,10 @@ func (p *preparation) applied(found []bool) error {
 			s.before = memory.keep(s.before)
 		}
 		if refused := p.grow(p.shape.codec.weight(s.before)); refused != nil {
-			return errors.Join(refused, it.Close())
-		}
-	}
-	return t.store.readError(firstError(err, it.Error(), it.Close()))
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
+			return refused
 		}
 	}
 	return nil
-}
-
-// get finds one key; nil: it is not there. The row lies in the iterator's memory, until the next one is looked for. Keys
-// come in ascending order, so that the iterator need not begin anew for each.
-func get(it *pebble.Iterator, key []byte) (row, error) {
-	if !it.SeekPrefixGE(key) || !bytes.Equal(it.Key(), key) {
-		return nil, it.Error()
-	}
-	stored, err := it.ValueAndErr()
-	if stored == nil {
-		stored = []byte{} // there, and damaged
-	}
-	return stored, err
 }
 
 // judge looks at the conditions.
@@ -444,7 +426,7 @@ func (p *preparation) change() *Change {
 			changed++
 		}
 	}
-	c := &Change{shape: p.shape, entries: p.entries, rows: len(p.entries), Bytes: p.size, mutations: make([]mutation, 0, changed)}
+	c := &Change{shape: p.shape, entries: p.entries, rows: len(p.entries), Bytes: int(p.size.Load()), mutations: make([]mutation, 0, changed)}
 	for i := range p.states {
 		s := &p.states[i]
 		if !s.changed {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/cockroachdb/pebble/v2"
@@ -37,7 +38,7 @@ type Lookup struct {
 	// answered. A row that is asked for twice counts twice, as it does in the answer. 0: no bound.
 	MaxBytes int
 
-	size    int // of the rows found
+	size    atomic.Int64 // of the rows found
 	shape   *shape
 	keys    [][]byte // without the prefix of a bucket
 	found   []row
@@ -66,38 +67,38 @@ func (t *Tablet) NewLookup(schema *quiver.Schema, columns []arrow.Array) (*Looku
 // were found.
 func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int32) error {
 	which = inKeyOrder(l.keys, 0, which)
-	it, err := t.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: t.rows, UpperBound: after(t.rows)})
-	if err != nil {
-		return t.store.readError(err)
-	}
+	return t.search(len(which), func(it *pebble.Iterator, from, until int) error {
+		return l.findPart(ctx, t, it, which[from:until], source)
+	})
+}
+
+// findPart looks for keys that come in their order.
+func (l *Lookup) findPart(ctx context.Context, t *Tablet, it *pebble.Iterator, which []int32, source int32) (err error) {
 	key := slices.Clone(t.rows)
 	memory := slab{pieces: len(which)}
 	for n, i := range which {
 		if n%checkEvery == checkEvery-1 && ctx.Err() != nil {
-			return errors.Join(context.Cause(ctx), it.Close())
+			return context.Cause(ctx)
 		}
 		l.sources[i] = source
 		memory.pieces--
 		if n > 0 && bytes.Equal(l.keys[i], l.keys[which[n-1]]) {
 			l.found[i] = l.found[which[n-1]]
-			if !l.grow(i) {
-				return errors.Join(ErrTooMuch, it.Close())
+		} else {
+			key = append(key[:len(t.rows)], l.keys[i]...)
+			if l.found[i], err = get(it, key); err == nil && l.found[i] != nil {
+				l.found[i], err = t.read(l.shape, l.found[i])
+				l.found[i] = memory.keep(l.found[i])
 			}
-			continue
-		}
-		key = append(key[:len(t.rows)], l.keys[i]...)
-		if l.found[i], err = get(it, key); err == nil && l.found[i] != nil {
-			l.found[i], err = t.read(l.shape, l.found[i])
-			l.found[i] = memory.keep(l.found[i])
-		}
-		if err != nil {
-			break
+			if err != nil {
+				return t.store.readError(err)
+			}
 		}
 		if !l.grow(i) {
-			return errors.Join(ErrTooMuch, it.Close())
+			return ErrTooMuch
 		}
 	}
-	return t.store.readError(firstError(err, it.Error(), it.Close()))
+	return nil
 }
 
 // Changed finds some of the keys, by their places, nil: all, in a change that was staged: the rows that it left, whatever
@@ -114,7 +115,7 @@ func (l *Lookup) Changed(t *Tablet, c *Change, which []int32, source int32) erro
 		if err != nil {
 			return t.store.readError(err)
 		}
-		l.size += l.shape.codec.weight(found)
+		l.size.Add(int64(l.shape.codec.weight(found)))
 		l.found[i], l.sources[i] = found, source
 	}
 	return nil
@@ -150,14 +151,15 @@ var ErrTooMuch = errors.New("kv: the rows that were found are too large for one 
 
 // grow counts the row of a key, and says whether it is within the bound.
 func (l *Lookup) grow(i int32) bool {
-	if l.found[i] != nil {
-		l.size += l.shape.codec.weight(l.found[i])
+	if l.found[i] == nil {
+		return true
 	}
-	return l.MaxBytes == 0 || l.size <= l.MaxBytes || len(l.keys) == 1
+	size := l.size.Add(int64(l.shape.codec.weight(l.found[i])))
+	return l.MaxBytes == 0 || size <= int64(l.MaxBytes) || len(l.keys) == 1
 }
 
 // Size is that of the rows found, in bytes.
-func (l *Lookup) Size() int { return l.size }
+func (l *Lookup) Size() int { return int(l.size.Load()) }
 
 // Answer gives the rows that were found, in the order of their keys' places.
 func (l *Lookup) Answer(places []int) (*Answer, error) {
