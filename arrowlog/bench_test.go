@@ -202,9 +202,14 @@ func BenchmarkLarge(b *testing.B) {
 	}
 }
 
-// filled writes a log of so many units of rows and returns its directory, as a killed process leaves it.
+// filled is filledWith tenColumns.
 func filled(b *testing.B, units, rows int) (*world, string) {
-	w, l, dir := benchWorld(b, tenColumns())
+	return filledWith(b, tenColumns(), units, rows)
+}
+
+// filledWith writes a log of so many units of rows and returns its directory, as a killed process leaves it.
+func filledWith(b *testing.B, schema *arrow.Schema, units, rows int) (*world, string) {
+	w, l, dir := benchWorld(b, schema)
 	proto := tenColumnBatch(b, w.layout, rows+1) // so that a slice is a batch of its own
 	defer proto.Release()
 	for i := range units {
@@ -311,25 +316,40 @@ func BenchmarkOpenBuckets(b *testing.B) {
 	}
 }
 
-// BenchmarkRead reads a log from the page cache: all columns, one of ten, and many small batches.
+// hundredColumns is columns as those of tenColumns, ten times over.
+func hundredColumns() *arrow.Schema {
+	var fields []arrow.Field
+	for i := range 10 {
+		for _, f := range tenColumns().Fields() {
+			fields = append(fields, arrow.Field{Name: fmt.Sprintf("%s_%d", f.Name, i), Type: f.Type})
+		}
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// BenchmarkRead reads a log from the page cache: all columns, one of ten and of a hundred, and many small batches.
 func BenchmarkRead(b *testing.B) {
 	for _, c := range []struct {
 		name        string
+		schema      *arrow.Schema
 		units, rows int
 		cols        []int
 	}{
-		{"large/all", 100, 10_000, nil},
-		{"large/1of10", 100, 10_000, []int{2}},
-		{"small/all", 5000, 100, nil},
-		{"small/1of10", 5000, 100, []int{2}},
+		{"large/all", tenColumns(), 100, 10_000, nil},
+		{"large/1of10", tenColumns(), 100, 10_000, []int{2}},
+		{"small/all", tenColumns(), 5000, 100, nil},
+		{"small/1of10", tenColumns(), 5000, 100, []int{2}},
+		{"wide/1of100", hundredColumns(), 100, 2700, []int{52}},
+		{"wide/10of100", hundredColumns(), 100, 2700, []int{2, 12, 22, 32, 42, 52, 62, 72, 82, 92}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			w, _ := filled(b, c.units, c.rows)
+			w, _ := filledWith(b, c.schema, c.units, c.rows)
 			l, err := w.disk.Log(bucket, w.config)
 			if err != nil {
 				b.Fatal(err)
 			}
 			rows := 0
+			b.ReportAllocs()
 			for b.Loop() {
 				r := l.Read(0, l.Durable(), reading(c.cols))
 				for {

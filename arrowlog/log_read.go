@@ -25,12 +25,17 @@ type Reader struct {
 	spec  ReadSpec
 
 	seg     *segment      // the one that the window lies in; nil: none yet
+	paths   [2]string     // of its segment and index files, made when they are first read
 	end     quiver.Offset // where that one ends, as far as was known when it was entered
 	window  window
 	doubted *segment // whose index was already taken from the segment itself
 
 	picked *segmentHead // whose columns cols are
 	cols   []int        // the wanted columns, by their places in that schema, ascending; nil: all it has
+
+	// Of the batch that is being made, where nobody keeps it.
+	meta  record.Meta
+	block []byte
 }
 
 // ReadSpec says what a reader is to give.
@@ -201,7 +206,7 @@ func (r *Reader) locate() (entries []entry, end quiver.Offset, err error) {
 		if r.seg != nil {
 			defer r.seg.release()
 		}
-		r.seg = s
+		r.seg, r.paths = s, [2]string{}
 	}
 	r.end = end
 	entries, open := l.entries, last && l.open
@@ -249,6 +254,7 @@ func (r *Reader) load(entries []entry) error {
 			return err
 		}
 	} else {
+		run = r.pickable(entries)
 		r.loadBlocks(run)
 	}
 	r.window.entries = run
@@ -286,14 +292,25 @@ func (r *Reader) loadWhole(run []entry) error {
 	return nil
 }
 
+// open gives one of the segment's files, to be released.
+func (r *Reader) open(suffix string) (*file, error) {
+	path := &r.paths[0]
+	if suffix == indexSuffix {
+		path = &r.paths[1]
+	}
+	if *path == "" {
+		*path = r.seg.path(suffix)
+	}
+	return r.log.disk.files.acquire(*path, false)
+}
+
 // readAt reads from one of the segment's files.
 func (r *Reader) readAt(b []byte, pos int64, suffix string) error {
-	files := r.log.disk.files
-	f, err := files.acquire(r.seg.path(suffix), false)
+	f, err := r.open(suffix)
 	if err != nil {
 		return err
 	}
-	defer files.release(f)
+	defer r.log.disk.files.release(f)
 	r.log.disk.metrics.readBytes.Add(float64(len(b)))
 	return readFull(f, b, pos)
 }
@@ -336,17 +353,16 @@ func (r *Reader) batch(e entry) (*record.Batch, error) {
 	w := &r.window
 	if w.at >= 0 {
 		at := int(e.pos - w.at)
-		m, err := r.parse(e, w.data.Bytes()[at:at+int(e.meta)])
-		if err != nil {
+		if err := r.parse(&r.meta, e, w.data.Bytes()[at:at+int(e.meta)]); err != nil {
 			return nil, err
 		}
-		return r.take(e, m)
+		return r.take(e, &r.meta)
 	}
-	m, err := w.blocks.get(r, e)
-	if err != nil {
+	r.block = slices.Grow(r.block[:0], int(e.meta))
+	if err := w.blocks.get(r, &r.meta, e, r.block[:e.meta]); err != nil {
 		return nil, err
 	}
-	return r.pickFromDisk(e, m)
+	return r.pickFromDisk(e, &r.meta)
 }
 
 // take makes the batch of an entry whose body the window's data holds.
@@ -358,7 +374,11 @@ func (r *Reader) take(e entry, m *record.Meta) (*record.Batch, error) {
 	if r.cols == nil {
 		return record.Load(w.head.layout, m, body)
 	}
-	return r.pick(m, func(region record.Region) (*buf.Buf, error) {
+	regions, err := m.Regions(w.head.layout, r.cols)
+	if err != nil {
+		return nil, err
+	}
+	return r.pick(m, regions, func(region record.Region) (*buf.Buf, error) {
 		return body.Slice(int(region.From), int(region.Until)), nil
 	})
 }
@@ -367,15 +387,14 @@ func (r *Reader) take(e entry, m *record.Meta) (*record.Batch, error) {
 var errMisplaced = quiver.Errorf(quiver.CorruptRange, "another batch stands at the place of this one")
 
 // parse reads and checks a batch's metadata.
-func (r *Reader) parse(e entry, block []byte) (*record.Meta, error) {
-	m, err := record.ParseHeader(block, r.window.head.seed)
-	if err != nil {
-		return nil, err
+func (r *Reader) parse(m *record.Meta, e entry, block []byte) error {
+	if err := m.Parse(block, r.window.head.seed); err != nil {
+		return err
 	}
 	if m.BaseOffset != e.base || m.Rows != int(e.rows) || m.BodyLen != e.body || m.Schema != r.window.head.schema {
-		return nil, errMisplaced
+		return errMisplaced
 	}
-	return m, nil
+	return nil
 }
 
 // failed judges an error that concerns one batch: damage is told with its range.

@@ -11,8 +11,20 @@ import (
 // blocks is the metadata of a run of batches.
 type blocks struct {
 	data *buf.Buf // of the index file; nil: it is read from the segment, batch by batch
-	at   []int    // where each entry's block starts in data
+	at   []int64  // where each entry's block starts in the index file, and data with the first one
+	from int64
 	next int
+}
+
+// pickable gives the entries at the start that lie next to each other and of which some columns are read, as many as
+// one read of metadata takes in.
+func (r *Reader) pickable(entries []entry) []entry {
+	run := r.siftable(entries)
+	n := 1
+	for n < len(run) && !r.wholly(run[n]) {
+		n++
+	}
+	return run[:n:n]
 }
 
 func (b *blocks) drop() {
@@ -36,14 +48,11 @@ func (r *Reader) loadBlocks(run []entry) {
 	from := x.blocks[i]
 	last := i + len(run) - 1
 	until := x.blocks[last] + int64(x.entries[last].meta)
-	b := blocks{data: buf.Get(int(until - from))}
+	b := blocks{data: buf.Get(int(until - from)), at: x.blocks[i : i+len(run)], from: from}
 	if !r.readBlocks(b.data.Bytes(), from) {
 		b.drop()
 		r.seg.doubtIndex()
 		return
-	}
-	for j := range run {
-		b.at = append(b.at, int(x.blocks[i+j]-from))
 	}
 	r.window.blocks = b
 }
@@ -51,21 +60,24 @@ func (r *Reader) loadBlocks(run []entry) {
 // readBlocks tells whether the index file could be read.
 func (r *Reader) readBlocks(b []byte, at int64) bool { return r.readAt(b, at, indexSuffix) == nil }
 
-// get gives the metadata of the next batch: the index file's if it is right, else the segment's.
-func (b *blocks) get(r *Reader, e entry) (*record.Meta, error) {
+// get reads the metadata of the next batch: the index file's if it is right, else the segment's. That is
+// read into the block, or into memory of its own if none is given.
+func (b *blocks) get(r *Reader, m *record.Meta, e entry, block []byte) error {
 	if b.data != nil {
-		at := b.at[b.next]
+		at := int(b.at[b.next] - b.from)
 		b.next++
-		if m, err := r.parse(e, b.data.Bytes()[at:at+int(e.meta)]); err == nil {
-			return m, nil
+		if r.parse(m, e, b.data.Bytes()[at:at+int(e.meta)]) == nil {
+			return nil
 		}
 		r.seg.doubtIndex()
 	}
-	block := make([]byte, e.meta)
-	if err := r.readAt(block, e.pos, segmentSuffix); err != nil {
-		return nil, err
+	if block == nil {
+		block = make([]byte, e.meta)
 	}
-	return r.parse(e, block)
+	if err := r.readAt(block, e.pos, segmentSuffix); err != nil {
+		return err
+	}
+	return r.parse(m, e, block)
 }
 
 // nearRegions is the gap between two ranges up to which one read of both is cheaper than two.
@@ -77,7 +89,7 @@ func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := r.log.disk.files.acquire(r.seg.path(segmentSuffix), false)
+	f, err := r.open(segmentSuffix)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +103,7 @@ func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
 		}
 	}()
 	i := 0
-	return r.pick(m, func(region record.Region) (*buf.Buf, error) {
+	return r.pick(m, regions, func(region record.Region) (*buf.Buf, error) {
 		if read == nil || region.Until > at+int64(read.Len()) {
 			until := region.Until
 			for j := i + 1; j < len(regions) && regions[j].From-until <= nearRegions; j++ {
@@ -111,12 +123,7 @@ func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
 }
 
 // pick makes the batch of the chosen columns from the ranges of the body that fetch gives.
-func (r *Reader) pick(m *record.Meta, fetch func(record.Region) (*buf.Buf, error)) (*record.Batch, error) {
-	layout := r.window.head.layout
-	regions, err := m.Regions(layout, r.cols)
-	if err != nil {
-		return nil, err
-	}
+func (r *Reader) pick(m *record.Meta, regions []record.Region, fetch func(record.Region) (*buf.Buf, error)) (*record.Batch, error) {
 	parts := make([]*buf.Buf, 0, len(regions))
 	defer func() {
 		for _, p := range parts {
@@ -130,5 +137,5 @@ func (r *Reader) pick(m *record.Meta, fetch func(record.Region) (*buf.Buf, error
 		}
 		parts = append(parts, p)
 	}
-	return record.LoadColumns(layout, m, r.cols, parts)
+	return record.LoadColumns(r.window.head.layout, m, r.cols, parts)
 }

@@ -11,7 +11,7 @@ import (
 
 // sifted is a batch of a window whose metadata was read.
 type sifted struct {
-	meta *record.Meta
+	meta record.Meta
 	skip bool
 }
 
@@ -37,17 +37,18 @@ func (r *Reader) sift(entries []entry) error {
 			}
 		}
 	}
-	w.sifted = make([]sifted, 0, len(run))
-	for _, e := range run {
-		m, err := r.meta(e)
-		if err != nil {
-			if len(w.sifted) > 0 {
-				break // those before it are given first
+	w.sifted = make([]sifted, len(run))
+	for i, e := range run {
+		s := &w.sifted[i]
+		if err := r.readMeta(&s.meta, e); err != nil {
+			if i > 0 {
+				w.sifted = w.sifted[:i] // those before it are given first
+				break
 			}
 			w.drop()
 			return err
 		}
-		w.sifted = append(w.sifted, sifted{m, r.spec.Skip(m, w.head.layout)})
+		s.skip = r.spec.Skip(&s.meta, w.head.layout)
 	}
 	w.entries = run[:len(w.sifted)]
 	return nil
@@ -63,21 +64,21 @@ func (r *Reader) siftable(entries []entry) []entry {
 	return adjacent(entries[:n], r.until, 1<<62)
 }
 
-// meta gives the metadata of the next batch of the run.
-func (r *Reader) meta(e entry) (*record.Meta, error) {
+// readMeta reads the metadata of the next batch of the run.
+func (r *Reader) readMeta(m *record.Meta, e entry) error {
 	w := &r.window
 	if w.at >= 0 {
 		at := int(e.pos - w.at)
-		return r.parse(e, w.data.Bytes()[at:at+int(e.meta)])
+		return r.parse(m, e, w.data.Bytes()[at:at+int(e.meta)])
 	}
-	return w.blocks.get(r, e)
+	return w.blocks.get(r, m, e, nil)
 }
 
 // siftedBatch gives the first batch of the window; nil if it is skipped.
 func (r *Reader) siftedBatch(e entry) (record.Header, *record.Batch, error) {
 	w := &r.window
-	first := w.sifted[0]
-	m := first.meta
+	first := &w.sifted[0]
+	m := &first.meta
 	if first.skip {
 		w.sifted = w.sifted[1:]
 		return m.Header, nil, nil

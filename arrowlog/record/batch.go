@@ -51,12 +51,25 @@ type Batch struct {
 	sealed    seal
 
 	refs atomic.Int32
+
+	// Memory of parts and owners where there is one of each: nearly always.
+	onePartMemory  [1][]byte
+	oneOwnerMemory [1]*buf.Buf
 }
 
 // newBatch makes a batch with one reference. It takes over the caller's reference on each owner.
 func newBatch(l *Layout, rows int, nodes []node, buffers []span, codec Compression, owners []*buf.Buf) *Batch {
 	b := &Batch{layout: l, rows: rows, nodes: nodes, buffers: buffers, codec: codec, owners: owners}
 	b.refs.Store(1)
+	return b
+}
+
+// newWhole is newBatch of a body in one piece.
+func newWhole(l *Layout, rows int, nodes []node, buffers []span, codec Compression, body *buf.Buf) *Batch {
+	b := newBatch(l, rows, nodes, buffers, codec, nil)
+	b.oneOwnerMemory[0], b.onePartMemory[0] = body, body.Bytes()
+	b.owners = b.oneOwnerMemory[:]
+	b.setParts(b.onePartMemory[:])
 	return b
 }
 
@@ -111,8 +124,11 @@ func (b *Batch) BodySize() int64 { return b.bodyLen }
 
 // Size is what the batch takes in a segment, in bytes: prefix, metadata and body. It is a multiple of 64.
 func (b *Batch) Size() int {
-	if b.sealed.meta != nil {
+	switch {
+	case b.sealed.meta != nil:
 		return len(b.sealed.meta) + int(b.bodyLen)
+	case b.sealed.loaded != 0:
+		return b.sealed.loaded + int(b.bodyLen)
 	}
 	return b.metadataSize() + int(b.bodyLen)
 }
@@ -212,7 +228,5 @@ func assembleSmall(l *Layout, rows int, nodes []node, spans []span, bufs [][]byt
 		end := at + int64(n)
 		clear(data[end : end+padding(int64(n))])
 	}
-	b := newBatch(l, rows, nodes, spans, codec, []*buf.Buf{body})
-	b.setParts([][]byte{data})
-	return b
+	return newWhole(l, rows, nodes, spans, codec, body)
 }

@@ -103,6 +103,15 @@ func parseHex(src []byte) (v uint64, ok bool) {
 	return v, true
 }
 
+// areHex says whether all bytes are lower-case hexadecimal digits.
+func areHex(src []byte) bool {
+	var all byte
+	for _, c := range src {
+		all |= hexValues[c]
+	}
+	return all <= 15
+}
+
 // hexValues are the values of the digits; what is no digit is above 15.
 var hexValues = func() (values [256]byte) {
 	for c := range values {

@@ -10,19 +10,20 @@ import (
 	"github.com/quiverlog/quiver/internal/planted"
 )
 
-// Meta is what the metadata of a stored batch says: enough to load the batch, or some columns of it.
+// Meta is what the metadata of a stored batch says: enough to load the batch, or some columns of it. What it says of
+// nodes, buffers and columns was checked, but is decoded only where it is asked for: a read of one column of a hundred
+// needs a hundredth of it.
 type Meta struct {
 	Header
 	BodyLen int64 // bytes that follow the metadata
 	Codec   Compression
 
-	raw       []byte // prefix and metadata, the caller's memory
-	header    int    // where in raw the header's text starts
-	nodes     []node
-	buffers   []span
-	columns   []uint32 // checksum of each column's region
-	producers []byte   // as stored; empty: one anonymous producer
-	stats     []byte   // as stored; empty: none
+	raw       []byte // prefix and metadata, the caller's memory; what follows lies in it
+	nodes     []byte // 16 bytes each
+	buffers   []byte // 16 bytes each
+	columns   []byte // checksum of each column's region, 8 digits each
+	producers []byte // as stored; empty: one anonymous producer
+	stats     []byte // as stored; empty: none
 }
 
 // PeekPrefix reads the 8 bytes that every message starts with: metaLen is the length of prefix and metadata together,
@@ -49,32 +50,37 @@ func corrupt(format string, args ...any) error {
 // The error is CORRUPT_RANGE. That holds for whatever bytes are given; beyond a checksum that matches, what the
 // metadata says of itself is consistent: buffers ascend and lie in the body, there is a checksum for each column.
 func ParseHeader(meta []byte, seed Seed) (*Meta, error) {
-	if n, ok := PeekPrefix(meta); !ok || n != len(meta) {
-		return nil, corrupt("no batch starts here")
-	}
-	msg, err := parseMessage(meta[prefixSize:])
-	if err != nil {
-		return nil, corrupt("batch: %v", err)
-	}
-	if msg.kind != messageBatch || msg.version != metadataV5 || len(msg.variadic) != 0 {
-		return nil, corrupt("message is not a stored batch")
-	}
-	m := &Meta{BodyLen: msg.bodyLen, Codec: msg.codec, raw: meta}
-	from, until, ok := msg.value(keyHeader)
-	if !ok {
-		return nil, corrupt("message has no batch header")
-	}
-	m.header = prefixSize + from
-	if err := m.Header.parse(msg.fb.b[from:until]); err != nil {
-		return nil, corrupt("%v", err)
-	}
-	if got := headerSum(meta, m.header+atCRC, seed); got != m.CRC {
-		return nil, corrupt("batch header at offset %d: checksum %08x, stored %08x", m.BaseOffset, got, m.CRC)
-	}
-	if err := m.vectors(&msg); err != nil {
+	m := new(Meta)
+	if err := m.Parse(meta, seed); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// Parse is ParseHeader into a Meta that may have been used before.
+func (m *Meta) Parse(meta []byte, seed Seed) error {
+	if n, ok := PeekPrefix(meta); !ok || n != len(meta) {
+		return corrupt("no batch starts here")
+	}
+	msg, err := parseMessage(meta[prefixSize:])
+	if err != nil {
+		return corrupt("batch: %v", err)
+	}
+	if msg.kind != messageBatch || msg.version != metadataV5 || len(msg.variadic) != 0 {
+		return corrupt("message is not a stored batch")
+	}
+	*m = Meta{BodyLen: msg.bodyLen, Codec: msg.codec, raw: meta}
+	from, until, ok := msg.value(keyHeader)
+	if !ok {
+		return corrupt("message has no batch header")
+	}
+	if err := m.Header.parse(msg.fb.b[from:until]); err != nil {
+		return corrupt("%v", err)
+	}
+	if got := headerSum(meta, prefixSize+from+atCRC, seed); got != m.CRC {
+		return corrupt("batch header at offset %d: checksum %08x, stored %08x", m.BaseOffset, got, m.CRC)
+	}
+	return m.vectors(&msg)
 }
 
 // headerSum is the checksum of prefix and metadata with zeros for the 8 digits at the place given.
@@ -84,7 +90,7 @@ func headerSum(meta []byte, digits int, seed Seed) uint32 {
 	return checksum(crc, meta[digits+len(zeroDigits):])
 }
 
-// vectors reads nodes, buffers, column checksums and producers.
+// vectors finds nodes, buffers, column checksums and producers, and checks them.
 func (m *Meta) vectors(msg *message) error {
 	if msg.rows != int64(m.Rows) {
 		return corrupt("batch has %d rows, its header says %d", msg.rows, m.Rows)
@@ -92,30 +98,21 @@ func (m *Meta) vectors(msg *message) error {
 	if m.BodyLen%bodyAlign != 0 {
 		return corrupt("body of %d bytes is not a multiple of %d", m.BodyLen, bodyAlign)
 	}
-	m.nodes = make([]node, len(msg.nodes)/16)
-	for i := range m.nodes {
-		m.nodes[i] = msg.node(i)
-	}
-	m.buffers = make([]span, len(msg.buffers)/16)
+	m.nodes, m.buffers = msg.nodes, msg.buffers
 	var end int64
-	for i := range m.buffers {
-		s := msg.buffer(i)
+	for i := range m.numBuffers() {
+		s := m.buffer(i)
 		if s.off < end || s.off&7 != 0 || s.len < 0 || s.off > m.BodyLen || s.len > m.BodyLen-s.off {
 			return corrupt("buffer %d lies at %d+%d of a body of %d bytes", i, s.off, s.len, m.BodyLen)
 		}
-		m.buffers[i], end = s, s.off+s.len
+		end = s.off + s.len
 	}
 	from, until, ok := msg.value(keyColumns)
 	if !ok || (until-from)%8 != 0 {
 		return corrupt("batch has no column checksums")
 	}
-	m.columns = make([]uint32, (until-from)/8)
-	for i := range m.columns {
-		v, ok := parseHex(msg.fb.b[from+8*i : from+8*i+8])
-		if !ok {
-			return corrupt("column checksums are not hexadecimal")
-		}
-		m.columns[i] = uint32(v)
+	if m.columns = msg.fb.b[from:until]; !areHex(m.columns) {
+		return corrupt("column checksums are not hexadecimal")
 	}
 	if from, until, ok := msg.value(keyProducers); ok {
 		m.producers = msg.fb.b[from:until]
@@ -124,6 +121,28 @@ func (m *Meta) vectors(msg *message) error {
 		m.stats = msg.fb.b[from:until]
 	}
 	return nil
+}
+
+func (m *Meta) numNodes() int   { return len(m.nodes) / 16 }
+func (m *Meta) numBuffers() int { return len(m.buffers) / 16 }
+func (m *Meta) numColumns() int { return len(m.columns) / 8 }
+
+// node is the i-th node.
+func (m *Meta) node(i int) node {
+	b := m.nodes[16*i : 16*i+16]
+	return node{int64(binary.LittleEndian.Uint64(b)), int64(binary.LittleEndian.Uint64(b[8:]))}
+}
+
+// buffer is the place of the i-th buffer in the body.
+func (m *Meta) buffer(i int) span {
+	b := m.buffers[16*i : 16*i+16]
+	return span{int64(binary.LittleEndian.Uint64(b)), int64(binary.LittleEndian.Uint64(b[8:]))}
+}
+
+// column is the checksum of the region of the i-th column.
+func (m *Meta) column(i int) uint32 {
+	v, _ := parseHex(m.columns[8*i : 8*i+8])
+	return uint32(v)
 }
 
 // MetaLen is the length of prefix and metadata.
@@ -149,7 +168,7 @@ func (m *Meta) fits(l *Layout) error {
 	switch {
 	case l.id != m.Schema:
 		return quiver.Errorf(quiver.Internal, "batch of schema %d is loaded as one of schema %d", m.Schema, l.id)
-	case !l.stored || len(m.nodes) != l.numNodes() || len(m.buffers) != l.numBuffers() || len(m.columns) != l.NumColumns():
+	case !l.stored || m.numNodes() != l.numNodes() || m.numBuffers() != l.numBuffers() || m.numColumns() != l.NumColumns():
 		return corrupt("batch at offset %d does not have the shape of schema %d", m.BaseOffset, l.id)
 	}
 	return nil
@@ -196,8 +215,18 @@ func ascending(cols []int, n int) error {
 }
 
 // region is the range of one column.
-func (m *Meta) region(l *Layout, c int) Region {
-	return Region{regionStart(l, m.buffers, m.BodyLen, c), regionStart(l, m.buffers, m.BodyLen, c+1)}
+func (m *Meta) region(l *Layout, c int) Region { return Region{m.start(l, c), m.start(l, c+1)} }
+
+// start is where the region of column i starts, as regionStart tells it; i may be one past the last column.
+func (m *Meta) start(l *Layout, i int) int64 {
+	switch at := l.places[i].buffer; {
+	case i > 0 && at == m.numBuffers():
+		return m.BodyLen
+	case at == 0:
+		return 0
+	default:
+		return m.buffer(at).off
+	}
 }
 
 // Load is the whole batch. The body is checked against the columns' checksums; a body that differs is CORRUPT_RANGE.
@@ -210,24 +239,29 @@ func Load(l *Layout, m *Meta, body *buf.Buf) (*Batch, error) {
 	if int64(len(data)) != m.BodyLen {
 		return nil, quiver.Errorf(quiver.Internal, "body of %d bytes given, the batch has %d", len(data), m.BodyLen)
 	}
-	for i := range m.columns {
-		r := m.region(l, i)
-		if err := m.check(l, i, data[r.From:r.Until]); err != nil {
+	from := int64(0)
+	for i := range m.numColumns() {
+		until := m.start(l, i+1)
+		if err := m.check(l, i, data[from:until]); err != nil {
 			return nil, err
 		}
+		from = until
 	}
 	producers, err := m.storedProducers()
 	if err != nil {
 		return nil, err
 	}
-	b := newBatch(l, m.Rows, m.nodes, m.buffers, m.Codec, []*buf.Buf{body.Retain()})
-	b.setParts([][]byte{data})
+	nodes, spans := make([]node, m.numNodes()), make([]span, m.numBuffers())
+	for i := range nodes {
+		nodes[i] = m.node(i)
+	}
+	for i := range spans {
+		spans[i] = m.buffer(i)
+	}
+	b := newWhole(l, m.Rows, nodes, spans, m.Codec, body.Retain())
 	b.producers = producers
 	b.stats, b.summary = slices.Clone(m.stats), storedSummary
-	b.sealed = seal{columns: m.columns, meta: append([]byte(nil), m.raw...), header: m.header, stamp: m.Header}
-	for i, crc := range m.columns {
-		b.sealed.body = combine(b.sealed.body, crc, m.region(l, i).Len())
-	}
+	b.sealed.loaded, b.sealed.stamp = len(m.raw), m.Header
 	return b, nil
 }
 
@@ -244,9 +278,9 @@ func (m *Meta) storedProducers() ([]Producer, error) {
 
 // check compares the region of one column with its checksum.
 func (m *Meta) check(l *Layout, column int, region []byte) error {
-	if got := checksum(0, region); got != m.columns[column] && !planted.Is(planted.ColumnUnchecked) {
+	if got, stored := checksum(0, region), m.column(column); got != stored && !planted.Is(planted.ColumnUnchecked) {
 		return corrupt("batch at offset %d, column %s: checksum %08x, stored %08x",
-			m.BaseOffset, l.slots[column].name, got, m.columns[column])
+			m.BaseOffset, l.slots[column].name, got, stored)
 	}
 	return nil
 }
@@ -289,8 +323,11 @@ func LoadColumns(l *Layout, m *Meta, cols []int, parts []*buf.Buf) (*Batch, erro
 			}
 			shift = start + from - r.From
 		}
-		nodes = append(nodes, m.nodes[l.places[c].node:l.places[c+1].node]...)
-		for _, s := range m.buffers[l.places[c].buffer:l.places[c+1].buffer] {
+		for i := l.places[c].node; i < l.places[c+1].node; i++ {
+			nodes = append(nodes, m.node(i))
+		}
+		for i := l.places[c].buffer; i < l.places[c+1].buffer; i++ {
+			s := m.buffer(i)
 			if r.Len() == 0 { // nothing but empty buffers: they lie where the column before ended
 				s = span{columnEnd(spans), 0}
 			} else {

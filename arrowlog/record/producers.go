@@ -34,7 +34,7 @@ func (b *Batch) SetProducers(ps []Producer) {
 		ps = nil
 	}
 	b.producers = ps
-	b.sealed.meta = nil
+	b.unseal()
 }
 
 // Producers are the producers of the batch's rows, in row order: one at least.

@@ -7,6 +7,7 @@ type seal struct {
 	meta    []byte   // prefix and metadata, a multiple of 64; nil: not made yet
 	header  int      // where in meta the header's text starts
 	stamp   Header   // as last written into meta
+	loaded  int      // of a batch as it was loaded: the length of its metadata, which is made anew if it is asked for
 }
 
 // Seal computes the checksums and makes the metadata, all of it but what Stamp fills in. It is called by the one who
@@ -15,11 +16,21 @@ func (b *Batch) Seal() {
 	if b.sealed.columns == nil {
 		b.sum()
 	}
-	if b.sealed.meta == nil {
-		b.sealed.meta, b.sealed.header = b.encodeMetadata()
-		b.sealed.stamp = Header{}
+	if b.sealed.meta != nil {
+		return
 	}
+	b.sealed.meta, b.sealed.header = b.encodeMetadata()
+	if b.sealed.loaded == 0 {
+		b.sealed.stamp = Header{}
+		return
+	}
+	text := b.sealed.meta[b.sealed.header : b.sealed.header+headerDigits]
+	b.sealed.stamp.put(text)
+	putHex(text[atCRC:], uint64(b.sealed.stamp.CRC))
 }
+
+// unseal forgets metadata that is no longer the batch's.
+func (b *Batch) unseal() { b.sealed.meta, b.sealed.loaded = nil, 0 }
 
 // A column's region of the body reaches from its first buffer to the first buffer of the next column, padding
 // included; the first region starts with the body, the last one ends with it. A column without buffers (null) has an

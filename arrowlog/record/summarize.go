@@ -42,7 +42,7 @@ func (b *Batch) Summarize(s *Summary) {
 // setStats sets the statistics as they are stored.
 func (b *Batch) setStats(text []byte) {
 	b.stats = text
-	b.sealed.meta = nil
+	b.unseal()
 }
 
 // flat is a column as memory, without its children.
