@@ -52,8 +52,8 @@ race: ## the packages with goroutines under the race detector
 conformance: build build-fault $(VENV)/ready ## real clients against the real binary: pyarrow, pandas, polars, DuckDB; kill -9; snippets of README and docs
 	$(PY) -m pytest -q conformance
 
-bench: build $(VENV)/ready ## the first figures of docs/benchmarks.md, with their floors in the same run
-	$(GO) run ./bench
+bench: build $(VENV)/ready ## all figures of docs/benchmarks.md with their floors in the same run, in half an hour; needs a quiet machine; ARGS
+	QUIVER_PYTHON=$${QUIVER_PYTHON:-$(abspath $(PY))} $(GO) run ./bench $(ARGS)
 
 bench-smoke: ## every benchmark once, to see that it runs
 	$(GO) test -run '^$$' -bench . -benchtime 1x $(PKGS)
@@ -76,6 +76,7 @@ planted: ## the server with one bug after the other, planted on purpose: each is
 
 golden: ## rewrite recorded answers; read the diff before you commit it
 	$(GO) test -tags fault . ./coordinator ./tablet/replica ./arrowlog/record -update
+	$(GO) test ./bench -run Plots -update
 	QUIVER_REWRITE=1 $(GO) test -tags fault ./arrowlog -run Script
 
 docs: ## write the generated parts of docs anew: metrics, log lines, errors, actions

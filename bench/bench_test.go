@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"math"
 	"os"
 	"slices"
@@ -81,6 +80,10 @@ func TestDatasets(t *testing.T) {
 		{bid(1000, 3), 100, 140},
 		{wide100(200, 3), 720, 780},
 		{int32s(1000, 3), 4, 4.2},
+		{lineitem(1000, 3), 150, 220},
+		{omb20(200, 3, longTexts), 1950, 2100},
+		{omb20(200, 3, shortTexts), 210, 250},
+		{taxi(1000, 3), 130, 170},
 		{keyed("every", 1024, 4, everyKey(4096), 0), 80, 110},
 		{keyed("uniform", 1024, 4, uniformKeys(4096), 1), 80, 110},
 		{keyed("zipf", 1024, 4, zipfKeys(4096), 0), 80, 110},
@@ -162,30 +165,58 @@ func TestKeys(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	r := &result{Arms: []armResult{
+	r := &result{Job: "J0", Arms: []armResult{
 		{"a", []sample{{Metrics: metrics{gbPerSec: 2}}, {Metrics: metrics{gbPerSec: 9}}, {Metrics: metrics{gbPerSec: 4}}}},
 		{"b", []sample{{Metrics: metrics{gbPerSec: 1}}, {Metrics: metrics{gbPerSec: 3}}, {Metrics: metrics{gbPerSec: 4}}}},
 	}}
+	r.about("speed")
 	r.atLeast(2, r.ratio(gbPerSec, "a", "b"), "a of b")
 	r.atMost(1.5, r.ratio(gbPerSec, "a", "b"), "a of b")
 	r.atLeast(1, r.ratio(gbPerSec, "a", "missing"), "nothing")
 	want := []goal{
-		{Text: "a of b", Value: 2, Low: 1, High: 3, Need: 2, Met: true},
-		{Text: "a of b", Value: 2, Low: 1, High: 3, Need: 1.5, Less: true},
+		{topic: "J0: speed", text: "a of b", value: 2, low: 1, high: 3, need: 2, met: true},
+		{topic: "J0: speed", text: "a of b", value: 2, low: 1, high: 3, need: 1.5, less: true},
 	}
-	if len(r.Goals) != len(want) {
-		t.Fatalf("%+v", r.Goals)
+	if len(r.goals) != len(want) {
+		t.Fatalf("%+v", r.goals)
 	}
-	for i, g := range r.Goals {
+	for i, g := range r.goals {
 		if g != want[i] {
 			t.Errorf("%+v, want %+v", g, want[i])
 		}
 	}
 }
 
+// TestNoise checks that disturbed samples do not count where enough others do, and that they do where not.
+func TestNoise(t *testing.T) {
+	quiet := func(v float64) sample { return sample{Metrics: metrics{gbPerSec: v}} }
+	loud := func(v float64) sample { return sample{Metrics: metrics{gbPerSec: v}, Loaded: true} }
+	for _, test := range []struct {
+		samples []sample
+		want    float64
+		noisy   bool
+	}{
+		{[]sample{quiet(1), loud(9), quiet(2), loud(9), quiet(3)}, 2, false},
+		{[]sample{quiet(1), loud(9), loud(8)}, 8, true},
+		{[]sample{quiet(1)}, 1, false},
+	} {
+		a := armResult{"a", test.samples}
+		if got := median(a.values(gbPerSec)); got != test.want || a.noisy() != test.noisy {
+			t.Errorf("%v: %v, noisy %v", test.samples, got, a.noisy())
+		}
+	}
+	r := &result{Arms: []armResult{
+		{"a", []sample{quiet(2), quiet(2), loud(9), quiet(6)}},
+		{"b", []sample{quiet(1), quiet(2), quiet(1), quiet(2)}},
+	}}
+	if got := known(r.ratio(gbPerSec, "a", "b")); !slices.Equal(got, []float64{1, 2, 3}) {
+		t.Errorf("ratios %v: those of the third round do not count", got)
+	}
+}
+
 // TestTurns checks that arms take turns, and that the round to warm up does not count.
 func TestTurns(t *testing.T) {
-	b := &bench{options: &options{rounds: 2, quick: true}, warmups: 1, progress: &strings.Builder{}}
+	b := &bench{options: &options{rounds: 2, quick: true}, warmups: 1, progress: &strings.Builder{}, began: time.Now(), budget: time.Hour}
 	var order []string
 	turn := func(name string) arm {
 		return arm{name, func(context.Context) (metrics, error) {
@@ -203,49 +234,9 @@ func TestTurns(t *testing.T) {
 	if got := results[1].values(seconds); len(got) != 2 || got[0] != 4 || got[1] != 6 {
 		t.Errorf("b took %v", got)
 	}
-}
-
-func TestSummary(t *testing.T) {
-	r := &result{Job: "J0", Title: "Nothing", Notes: []string{"a note"}, Command: "go run ./bench", Commit: "abc",
-		Machine: machine{CPU: "a CPU", Cores: 2, Versions: map[string]string{"go": "go1.26", "arrow-go": "v18"}},
-		Arms:    []armResult{{"an arm", []sample{{Metrics: metrics{gbPerSec: 1.5, serverCPU: 0.25}, Foreign: 1, Loaded: true}}}},
-		Goals:   []goal{{Text: "speed", Value: 1.5, Low: 1.5, High: 1.5, Need: 1, Met: true}}}
-	text, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back result
-	if err := json.Unmarshal(text, &back); err != nil {
-		t.Fatal(err)
-	}
-	page, err := replaceSummary("before\n"+summaryBegin+"\nold\n"+summaryEnd+"\nafter\n", []*result{&back})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		"before\n", "\nafter\n", "- J0: a CPU, 2 cores, 0 GB, , data on ; arrow-go v18, go 1.26; commit `abc`",
-		"| J0 | speed | ≥ 1.00 | 1.50 | 1.50 to 1.50 | met |", "| | GB/s | server CPU s/GB |", "| an arm | 1.50 (1.50 to 1.50) | 0.250 |",
-		"- 1 samples were taken while other programs",
-	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the page lacks %q:\n%s", want, page)
-		}
-	}
-	if strings.Contains(page, "old") {
-		t.Error("what was between the lines is still there")
-	}
-	again, err := replaceSummary(page, nil)
-	if err != nil || again != page {
-		t.Errorf("a run without that job changed its tables (%v):\n%s", err, again)
-	}
-	r.Job, r.Goals = "J1", nil
-	both, err := replaceSummary(page, []*result{r})
-	if err != nil || !strings.Contains(both, "- J0, J1: a CPU") || !strings.Contains(both, "| J0 | speed |") || strings.Count(both, "### Goals") != 1 ||
-		strings.Index(both, "### J0: Nothing") > strings.Index(both, "### J1: Nothing") {
-		t.Errorf("beside another job (%v):\n%s", err, both)
-	}
-	if _, err := replaceSummary("no lines", nil); err == nil {
-		t.Error("a page without the lines was taken")
+	b.rounds, b.budget = 9, 0
+	if results, err = b.takeTurns(t.Context(), "J0", []arm{turn("a")}); err != nil || len(results[0].Samples) != leastQuiet {
+		t.Errorf("a job without time took %d rounds, %v", len(results[0].Samples), err)
 	}
 }
 

@@ -170,6 +170,7 @@ func flightData(descriptor, metadata, header []byte, body int) []byte {
 // frame is a message ready to be sent: what stands before the body, and the body.
 type frame struct {
 	head, body []byte
+	header     int // bytes of the flatbuffer within the head
 	rows       int
 }
 
@@ -180,7 +181,7 @@ func (d *datafile) frames(options ...aipc.Option) ([]frame, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, frame{head: flightData(nil, nil, m.header, len(m.body)), body: m.body, rows: m.rows})
+		out = append(out, frame{head: flightData(nil, nil, m.header, len(m.body)), body: m.body, header: len(m.header), rows: m.rows})
 	}
 	return out, nil
 }

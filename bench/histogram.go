@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -33,11 +34,19 @@ func (h *histogram) merge(other *histogram) {
 	h.values.Merge(other.values)
 }
 
+// ladder are the percentiles that are kept of every sample, for the curves.
+var ladder = []float64{0, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.98, 99.99}
+
+// percentile names the metric of a percentile: p50, p99 and p999 are among them.
+func percentile(q float64) string { return fmt.Sprintf("p%v ms", q) }
+
 // report writes the percentiles into metrics.
 func (h *histogram) report(m metrics) {
 	ms := func(ns int64) float64 { return float64(ns) / 1e6 }
-	m[p50] = ms(h.values.ValueAtQuantile(50))
-	m[p99] = ms(h.values.ValueAtQuantile(99))
-	m[p999] = ms(h.values.ValueAtQuantile(99.9))
+	for _, q := range ladder {
+		if (1-q/100)*float64(h.values.TotalCount()) >= 1 || q <= 99.9 { // beyond that a percentile is only the worst one
+			m[percentile(q)] = ms(h.values.ValueAtQuantile(q))
+		}
+	}
 	m[worst] = ms(h.values.Max())
 }

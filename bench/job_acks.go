@@ -70,16 +70,22 @@ func runAcks(ctx context.Context, b *bench, r *result) error {
 		"Both acknowledge after fdatasync, S through one writer and syncs that its streams share.",
 		"Bytes on the disk are compared with those of the same rows put in batches of 64K.",
 	}
+	return nil
+}
+
+// judgeAcks judges J2.
+func judgeAcks(r *result) {
 	for _, way := range []struct{ name, quiver, stock string }{
 		{"sharing streams", acksShared, acksSharedS}, {"a stream each", acksQuiver, acksStock},
 	} {
+		r.about(way.name)
 		r.atLeast(200e3, r.series(way.quiver, acksPerSec), "acks/s, "+way.name)
 		r.atMost(10, r.series(way.quiver, p99), "p99, ms, "+way.name)
 		r.atLeast(4, r.ratio(acksPerSec, way.quiver, way.stock), "acks/s of S, "+way.name)
 		r.atMost(1.2, r.series(way.quiver, storedRatio), "bytes on the disk, of the same rows in large batches, "+way.name)
 	}
+	r.about("one producer")
 	r.atMost(1, r.series(acksOneQuiver, p50), "one producer alone, p50, ms")
-	return nil
 }
 
 func newAckBed(ctx context.Context, b *bench) (*ackBed, error) {

@@ -35,11 +35,16 @@ func runFootprint(ctx context.Context, b *bench, r *result) error {
 		return err
 	}
 	r.Notes = []string{fmt.Sprintf("`quiver dev` on an empty directory: from the start of the process until /readyz answers 200; memory after %v; CPU over the %v that follow.", settle, watch)}
+	return nil
+}
+
+// judgeFootprint judges J14.
+func judgeFootprint(r *result) {
+	r.about("footprint")
 	r.atMost(200, r.series("Quiver", readyMS), "ready, ms")
 	r.atMost(60, r.series("Quiver", idleMB), "idle memory, MB")
 	r.atMost(1, r.series("Quiver", idleCPU), "idle CPU, % of one CPU")
 	r.atMost(60, r.series("Quiver", binaryMB), "binary, MB")
-	return nil
 }
 
 // idle starts a server on an empty directory and watches it do nothing.
@@ -62,6 +67,11 @@ func (b *bench) idle(ctx context.Context, data string, settle, watch time.Durati
 		return nil, err
 	}
 	m[idleMB] = float64(held.resident) / 1e6
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
+	if err != nil {
+		return nil, err
+	}
+	m[descriptors] = float64(len(open))
 	before, err := cpuTime(p.pid())
 	if err != nil {
 		return nil, err

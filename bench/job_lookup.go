@@ -88,20 +88,24 @@ func runLookup(ctx context.Context, b *bench, r *result) error {
 		fmt.Sprintf("Callers look one key up after the other and share a stream. The open loop has %d lookups due a second, one millisecond apart, each measured from when it was due. Batches: %d of them under way at a time.", lookupRate, lookupCallers),
 		"K answers in its own process, without a client: as many callers, keys found one by one, or sorted and with one iterator. It has the settings of Quiver's rows.",
 	}
-	judgeLookup(r)
 	return nil
 }
 
 // judgeLookup judges J7.
 func judgeLookup(r *result) {
+	r.about("one key")
 	for _, name := range []string{lookupOne, lookupOpen} {
 		r.atMost(0.15, r.series(name, p50), "p50, ms, "+name)
 		r.atMost(0.5, r.series(name, p99), "p99, ms, "+name)
 	}
+	r.atMost(101.0/300, r.series(lookupOne, p50), "p50, ms, one caller, beside 1/300 of Fluss's by default (101)")
+	r.atMost(1.1/7, r.series(lookupOne, p50), "p50, ms, one caller, beside a seventh of Fluss's tuned (1.1)")
+	r.about("batches")
 	for _, name := range []string{lookupBatch, lookupBatchPy} {
 		r.atLeast(500e3, r.series(name, keysPerSec), "keys/s, "+name)
 		r.atLeast(0.6, r.ratio(keysPerSec, name, lookupBatchK), "keys/s of K, "+name)
 	}
+	r.about("many callers")
 	r.atLeast(2*236e3, r.series(lookupCrowd, keysPerSec), "keys/s, 1,024 callers, beside 2 × Fluss's 236 K")
 }
 

@@ -65,7 +65,6 @@ func runPut(ctx context.Context, b *bench, r *result) error {
 		"Quiver acknowledges each group commit after fdatasync; S syncs once, at the end of the put, and acknowledges then; D writes the groups that the Go client's put before it left, each synced.",
 		"The Go client sends batches that were encoded (and compressed) before the run.",
 	}
-	judgePut(r)
 	return nil
 }
 
@@ -280,20 +279,27 @@ func compressFile(from, to string) (err error) {
 
 // judgePut judges J1.
 func judgePut(r *result) {
+	r.about("on the disk")
 	inverse := func(arm, against string) []float64 { return r.ratio(seconds, against, arm) } // of speeds
 	r.atLeast(0.85, inverse(putGo, putDisk), "put, durable, Go client, of D's speed in stored bytes")
 	r.atLeast(0.85, inverse(putPy, putDisk), "put, durable, pyarrow, of D's speed in stored bytes")
 	r.atLeast(0.85, inverse(putGoLZ4, putDiskLZ4), "the same, LZ4, Go client")
 	r.atLeast(0.85, inverse(putPyLZ4, putDiskLZ4), "the same, LZ4, pyarrow (which compresses meanwhile)")
+	r.about("server CPU")
 	sum := func(a, b float64) float64 { return a + b }
 	parts := pairwise(r.series(putDisk, clientCPU), r.series(putChecksum, clientCPU), sum)
 	plain := pairwise(parts, r.series(putReceive, serverCPU), sum)
 	r.atMost(1.4, pairwise(r.series(putGo, serverCPU), plain, divide), "server CPU of a put, of receive + write + CRC")
 	partsLZ4 := pairwise(pairwise(r.series(putDiskLZ4, clientCPU), r.series(putReceiveLZ4, serverCPU), sum), r.series(putDecode, clientCPU), sum)
 	r.atMost(1.4, pairwise(r.series(putGoLZ4, serverCPU), partsLZ4, divide), "server CPU of an LZ4 put, of receive + write + decompression by arrow-go")
+	r.about("in memory")
 	r.atLeast(2, r.ratio(gbPerSec, putPy+inMemory, putStockPy+inMemory), "put on tmpfs, pyarrow, of S")
 	r.atLeast(2, r.ratio(gbPerSec, putGo+inMemory, putStockGo+inMemory), "put on tmpfs, Go client, of S")
 	r.atMost(0.5, r.ratio(serverCPU, putPy+inMemory, putStockPy+inMemory), "server CPU of a put on tmpfs, pyarrow, of S")
 	r.atMost(0.5, r.ratio(serverCPU, putGo+inMemory, putStockGo+inMemory), "server CPU of a put on tmpfs, Go client, of S")
+	r.about("beside the peers")
 	r.atLeast(4.4e6, r.series(putPyLZ4, rowsPerSec), "rows/s, LZ4, pyarrow, beside pyfluss at its best (which syncs nothing)")
+	r.atMost(0.5*0.54, r.series(putPyLZ4, serverCPU), "server CPU s/GB, LZ4, pyarrow, beside half of that pyfluss's 0.54")
+	r.atLeast(4*467e3, r.series(putPy, rowsPerSec), "rows/s, pyarrow, beside 4 × Kafka with flush (467 K)")
+	r.atLeast(3*1e6, r.series(putPy, rowsPerSec), "rows/s, pyarrow, beside 3 × Fluss by rows (1.0 M)")
 }

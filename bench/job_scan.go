@@ -45,7 +45,6 @@ func runScan(ctx context.Context, b *bench, r *result) error {
 		"Quiver and S read files in the page cache, C sends batches that lie in its memory. The Go client looks at each message's offsets and drops it, or decodes it with one copy.",
 		"G sends as many bytes in messages as large as Quiver's, T as many bytes in writes of 256 KiB, both from 256 MiB of memory.",
 	}
-	judgeScan(r)
 	return nil
 }
 
@@ -126,15 +125,22 @@ func (bed *scanBed) scanFloors(ctx context.Context, rd read) ([]arm, error) {
 
 // judgeScan judges J3.
 func judgeScan(r *result) {
+	r.about("beside G and T")
 	r.atLeast(0.9, r.ratio(gbPerSec, scanGo, scanG), "full scan, Go client, of G")
 	r.atLeast(0.65, r.ratio(gbPerSec, scanGo, scanT), "full scan, Go client, of T")
 	r.atLeast(0.9, r.ratio(gbPerSec, scanDecoded, scanG), "full scan, Go client with one-copy decoding, of G")
 	for _, set := range []struct{ name, quiver, stock, memory string }{
 		{"wide100", scanWide, scanWideStock, scanWideC}, {"bid", scanBid, scanBidStock, scanBidC},
 	} {
+		r.about("beside S and C")
 		r.atLeast(2, r.ratio(gbPerSec, set.quiver, set.stock), "full scan of "+set.name+", pyarrow, of S")
 		r.atLeast(1, r.ratio(gbPerSec, set.quiver, set.memory), "full scan of "+set.name+", pyarrow, of C")
+		r.about("server CPU")
 		r.atMost(0.4, r.ratio(serverCPU, set.quiver, set.stock), "server CPU, "+set.name+", of S")
 		r.atMost(1, r.ratio(serverCPU, set.quiver, set.memory), "server CPU, "+set.name+", of C")
 	}
+	r.about("beside the peers")
+	r.atLeast(2*0.517, r.series(scanBid, gbPerSec), "GB/s, bid, pyarrow, beside 2 × pyfluss's 0.517")
+	r.atLeast(4*0.517, r.series(scanGo, gbPerSec), "GB/s, bid, Go client, beside 4 × pyfluss's 0.517")
+	r.atLeast(5*1.6e6, r.series(scanBid, rowsPerSec), "rows/s, bid, pyarrow, beside 5 × Fluss's row scan in Java (1.6 M)")
 }

@@ -63,10 +63,18 @@ func runTail(ctx context.Context, b *bench, r *result) error {
 		fmt.Sprintf("Open loop: %d rows of about 100 bytes a second from one producer, %d rows a round, each due at its own time and sent with what else is due by then; measured from when a row was due until a following reader, on another connection, has decoded it. Go client; replication factor 1; shown to readers only once fdatasync is done.", tailRate, rows),
 		"Producer, consumer and server share the machine. D is append + fdatasync of 4 KiB in the same directory.",
 	}
+	return nil
+}
+
+// judgeTail judges J5.
+func judgeTail(r *result) {
+	r.about("append to consumer")
 	r.atMost(0.5, r.series(tailQuiver, p50), "p50, ms")
 	r.atMost(2, r.series(tailQuiver, p99), "p99, ms")
 	r.atMost(5, r.series(tailQuiver, p999), "p99.9, ms")
-	return nil
+	r.atMost(3.4/5, r.series(tailQuiver, p50), "p50, ms, beside a fifth of Kafka's with flush (3.4)")
+	r.atMost(21.0/5, r.series(tailQuiver, p99), "p99, ms, beside a fifth of Kafka's with flush (21)")
+	r.atMost(303.0/100, r.series(tailQuiver, p50), "p50, ms, beside a hundredth of Fluss's by default (303)")
 }
 
 // tail produces rows on schedule into a new table and follows them.

@@ -65,18 +65,24 @@ func runUpsert(ctx context.Context, b *bench, r *result) error {
 		"K reads each key's row and replaces it, a Pebble batch for each batch of rows, its write-ahead log synced after each; it has the settings of Quiver's rows, and neither client nor changelog.",
 		fmt.Sprintf("The changelog is followed as in J5: %d rows a second, each due at its own time, inserts first and updates later, measured until a follower on another connection has decoded the new row.", tailRate),
 	}
-	judgeUpsert(r)
 	return nil
 }
 
 // judgeUpsert judges J6.
 func judgeUpsert(r *result) {
-	for _, name := range []string{upsertNewGo, upsertNewPy, upsertOldGo, upsertOldPy, upsertZipfGo} {
-		r.atLeast(400e3, r.series(name, rowsPerSec), "rows/s, "+name)
+	atLeast := func(names ...string) {
+		for _, name := range names {
+			r.atLeast(400e3, r.series(name, rowsPerSec), "rows/s, "+name)
+		}
 	}
+	r.about("new keys")
+	atLeast(upsertNewGo, upsertNewPy)
 	r.atLeast(5*83e3, r.series(upsertNewPy, rowsPerSec), "rows/s, new keys, pyarrow, beside 5 × pyfluss's 83 K")
+	r.about("updates")
+	atLeast(upsertOldGo, upsertOldPy, upsertZipfGo)
 	r.atLeast(10*38e3, r.series(upsertOldPy, rowsPerSec), "rows/s, updates, pyarrow, beside 10 × pyfluss's 38 K")
 	r.atLeast(10*46e3, r.series(upsertRows, rowsPerSec), "rows/s, updates, Go rows, beside 10 × Fluss's 46 K in Java")
+	r.about("changelog")
 	r.atMost(3, r.series(upsertTail, p99), "changelog visible, p99, ms")
 }
 

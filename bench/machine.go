@@ -90,11 +90,16 @@ func fileSystem(dir string) string {
 	return fmt.Sprintf("type %x", s.Type)
 }
 
-// commit is the revision of the working tree, as git describes it.
+// commit is the revision of the working tree, marked where there is more in it; the results themselves do not count.
 func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--exclude=*").Output()
+	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	name := strings.TrimSpace(string(out))
+	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs").Output()
+	if err != nil || len(changed) > 0 {
+		name += "-dirty"
+	}
+	return name
 }

@@ -66,6 +66,9 @@ func newPyarrow(python string) (*pyarrow, error) {
 	return c, nil
 }
 
+// kill ends the client at once, whatever it does.
+func (c *pyarrow) kill() { _ = c.cmd.Process.Kill() }
+
 // close ends the client.
 func (c *pyarrow) close() {
 	_ = c.in.Close()

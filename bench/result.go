@@ -6,21 +6,26 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 )
 
-// result is one job's outcome, as it is kept in out/<job>.json.
+// result is one job's outcome: the raw file docs/benchmarks/<job>.json, from which everything else is made.
 type result struct {
 	Job     string      `json:"job"`
 	Title   string      `json:"title"`
 	Notes   []string    `json:"notes"`
 	Started time.Time   `json:"started"`
+	Took    float64     `json:"took_s"`
 	Command string      `json:"command"`
 	Commit  string      `json:"commit"`
 	Machine machine     `json:"machine"`
 	Arms    []armResult `json:"arms"`
-	Goals   []goal      `json:"goals"`
+
+	goals []goal // judged from the arms
+	topic string // of the goals that are judged now
 }
 
 // armResult is all samples of one arm, in the order of the rounds.
@@ -31,13 +36,13 @@ type armResult struct {
 
 // goal is one line of the goals, judged.
 type goal struct {
-	Text  string  `json:"text"`
-	Value float64 `json:"value"` // median over the rounds
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
-	Need  float64 `json:"need"`
-	Less  bool    `json:"less"` // the value must be at most Need, not at least
-	Met   bool    `json:"met"`
+	topic     string  // names the entry that tells why, if it is missed
+	text      string  //
+	value     float64 // median over the rounds
+	low, high float64 //
+	need      float64 //
+	less      bool    // the value must be at most need, not at least
+	met       bool
 }
 
 // arm finds an arm by name; nil if the run did not have it (no Python, say).
@@ -49,18 +54,41 @@ func (r *result) arm(name string) *armResult {
 	return &r.Arms[i]
 }
 
-// values are the samples of one metric.
+// leastQuiet is how many undisturbed samples of an arm are enough to do without the others.
+const leastQuiet = 3
+
+// noisy says that too many samples of the arm were disturbed: all of them count, and the tables mark the arm.
+func (a *armResult) noisy() bool {
+	quiet := 0
+	for _, s := range a.Samples {
+		if !s.Loaded {
+			quiet++
+		}
+	}
+	return quiet < min(leastQuiet, len(a.Samples))
+}
+
+// values are the samples of one metric, round by round: NaN where the sample does not have it, or does not count since
+// other programs disturbed it.
 func (a *armResult) values(metric string) []float64 {
 	if a == nil {
 		return nil
 	}
-	var out []float64
-	for _, s := range a.Samples {
-		if v, ok := s.Metrics[metric]; ok {
-			out = append(out, v)
+	out := make([]float64, len(a.Samples))
+	noisy := a.noisy()
+	for i, s := range a.Samples {
+		v, ok := s.Metrics[metric]
+		if !ok || (s.Loaded && !noisy) {
+			v = math.NaN()
 		}
+		out[i] = v
 	}
 	return out
+}
+
+// has says whether the arm has a metric at all.
+func (a *armResult) has(metric string) bool {
+	return slices.ContainsFunc(a.Samples, func(s sample) bool { _, ok := s.Metrics[metric]; return ok })
 }
 
 // series is a metric of an arm, round by round.
@@ -70,6 +98,9 @@ func (r *result) series(arm, metric string) []float64 { return r.arm(arm).values
 func (r *result) ratio(metric, arm, against string) []float64 {
 	return pairwise(r.series(arm, metric), r.series(against, metric), divide)
 }
+
+// about names the topic of the goals that follow.
+func (r *result) about(topic string) { r.topic = r.Job + ": " + topic }
 
 // atLeast judges values whose median must not be below need. Without values there is nothing to judge.
 func (r *result) atLeast(need float64, values []float64, text string) {
@@ -86,40 +117,110 @@ func (r *result) judge(need float64, values []float64, less bool, text string) {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return
 	}
-	g := goal{Text: text, Value: value, Need: need, Less: less}
-	g.Low, g.High = spread(values)
-	g.Met = value >= need
+	g := goal{topic: r.topic, text: text, value: value, need: need, less: less}
+	g.low, g.high = spread(values)
+	g.met = value >= need
 	if less {
-		g.Met = value <= need
+		g.met = value <= need
 	}
-	r.Goals = append(r.Goals, g)
+	r.goals = append(r.goals, g)
 }
 
-// save writes the result into the directory.
-func (r *result) save(dir string) error {
-	data, err := json.MarshalIndent(r, "", "  ")
+// relation is ≥ or ≤.
+func (g *goal) relation() string {
+	if g.less {
+		return "≤"
+	}
+	return "≥"
+}
+
+// line is a goal in one line.
+func (g *goal) line() string {
+	verdict := "missed"
+	if g.met {
+		verdict = "met"
+	}
+	return fmt.Sprintf("  %-6s %s: %s (%s to %s), wanted %s %s", verdict, g.text, format(g.value), format(g.low), format(g.high), g.relation(), format(g.need))
+}
+
+// encode makes the raw file: indented, but for a sample, which takes one line.
+func (r *result) encode() ([]byte, error) {
+	data, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
-		return fmt.Errorf("result of %s: %w", r.Job, err)
+		return nil, fmt.Errorf("result of %s: %w", r.Job, err)
 	}
-	return os.WriteFile(filepath.Join(dir, r.Job+".json"), append(data, '\n'), 0o644)
+	data = deepLines.ReplaceAll(data, []byte(" "))
+	return append(shutLines.ReplaceAll(data, []byte(" $1")), '\n'), nil
 }
 
-// loadResults reads what earlier runs left in the directory, in the order of the jobs.
+// What stands deeper than a sample's brace, and the brace that ends it.
+var (
+	deepLines = regexp.MustCompile(`\n\t{5,}`)
+	shutLines = regexp.MustCompile(`\n\t{4}(\})`)
+)
+
+// save writes the raw file into the directory.
+func (r *result) save(dir string) error {
+	data, err := r.encode()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, r.Job+".json"), data, 0o644)
+}
+
+// loadResult reads the raw file of a job and judges it; nil if there is none.
+func loadResult(dir string, j *job) (*result, error) {
+	data, err := os.ReadFile(filepath.Join(dir, j.name+".json"))
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &result{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("%s.json: %w", j.name, err)
+	}
+	j.judge(r)
+	return r, nil
+}
+
+// loadResults reads the raw files of all jobs, in their order.
 func loadResults(dir string) ([]*result, error) {
 	var results []*result
-	for _, j := range jobs {
-		data, err := os.ReadFile(filepath.Join(dir, j.name+".json"))
-		if os.IsNotExist(err) {
-			continue
-		}
+	for i := range jobs {
+		r, err := loadResult(dir, &jobs[i])
 		if err != nil {
 			return nil, err
 		}
-		r := &result{}
-		if err := json.Unmarshal(data, r); err != nil {
-			return nil, fmt.Errorf("%s.json: %w", j.name, err)
+		if r != nil {
+			results = append(results, r)
 		}
-		results = append(results, r)
 	}
 	return results, nil
+}
+
+// missed are the topics with a missed goal, each once.
+func missed(results []*result) (topics []string) {
+	for _, r := range results {
+		for _, g := range r.goals {
+			if !g.met && !slices.Contains(topics, g.topic) {
+				topics = append(topics, g.topic)
+			}
+		}
+	}
+	return topics
+}
+
+// anchor is where a topic's entry is on the page, as Markdown readers make it of a heading.
+func anchor(topic string) string {
+	return "#" + strings.ReplaceAll(strings.Map(func(c rune) rune {
+		if strings.ContainsRune(":,.%", c) {
+			return -1
+		}
+		return c
+	}, strings.ToLower(topic)), " ", "-")
 }

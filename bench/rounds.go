@@ -38,6 +38,13 @@ const (
 	worst        = "max ms"           //
 	readyMS      = "ready ms"         // from the start of the process to the answer of /readyz
 	firstReadMS  = "first read ms"    // from the start of the process to the last row read back
+	foundMS      = "found ms"         // from the start of the process to the last key found
+	keyFoundMS   = "keyed found ms"   // the same, of the keyed table alone
+	createMS     = "create ms"        // of all buckets
+	bytesPerRow  = "B/row"            // on the disk
+	ofArrow      = "of raw Arrow"     // bytes on the disk, of an IPC file with the same batches
+	descriptors  = "descriptors"      // open
+	dataMB       = "data MB"          // of the data directory, zeros written ahead included
 	idleMB       = "idle MB"          // resident
 	idleCPU      = "idle CPU %"       // of one CPU
 	binaryMB     = "binary MB"        //
@@ -49,6 +56,7 @@ type sample struct {
 	Metrics metrics `json:"metrics"`
 	Foreign float64 `json:"foreign_cpus"`     // CPUs that other programs took meanwhile
 	Loaded  bool    `json:"loaded,omitempty"` // that was too much
+	Again   int     `json:"again,omitempty"`  // how many disturbed samples were thrown away for this one
 }
 
 // Bounds on foreign load.
@@ -64,6 +72,10 @@ func (b *bench) takeTurns(ctx context.Context, job string, arms []arm) ([]armRes
 		results[i].Name = a.name
 	}
 	for round := -b.warmups; round < b.rounds; round++ {
+		if round >= leastQuiet && time.Since(b.began) > b.budget {
+			b.logf("%s has had its %v: it ends after %d rounds", job, b.budget, round)
+			break
+		}
 		for i, a := range arms {
 			tries := b.tries
 			if round < 0 || b.quick {
@@ -84,7 +96,7 @@ func (b *bench) takeTurns(ctx context.Context, job string, arms []arm) ([]armRes
 
 // takeSample runs an arm once, and again while other programs are in the way.
 func takeSample(ctx context.Context, a arm, tries int) (s sample, err error) {
-	for {
+	for again := 0; ; again++ {
 		runtime.GC() // the clients of other arms leave their garbage here
 		before, err := readLoad()
 		if err != nil {
@@ -99,10 +111,9 @@ func takeSample(ctx context.Context, a arm, tries int) (s sample, err error) {
 		}
 		s.Foreign = foreign(before, after)
 		s.Loaded = s.Foreign > foreignLimit
-		if !s.Loaded || tries == 0 {
+		if s.Again = again; !s.Loaded || again >= tries {
 			return s, nil
 		}
-		tries--
 		select {
 		case <-time.After(foreignPause):
 		case <-ctx.Done():

@@ -5,12 +5,21 @@ import (
 	"slices"
 )
 
+// Values that are NaN were not measured: nothing here counts them.
+
+// known are the values that were measured, sorted.
+func known(values []float64) []float64 {
+	sorted := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+	slices.Sort(sorted)
+	return sorted
+}
+
 // median is the middle value, NaN of none.
 func median(values []float64) float64 {
-	if len(values) == 0 {
+	sorted := known(values)
+	if len(sorted) == 0 {
 		return math.NaN()
 	}
-	sorted := slices.Sorted(slices.Values(values))
 	mid := len(sorted) / 2
 	if len(sorted)%2 == 1 {
 		return sorted[mid]
@@ -20,10 +29,11 @@ func median(values []float64) float64 {
 
 // spread is the least and the largest value, NaN of none.
 func spread(values []float64) (low, high float64) {
-	if len(values) == 0 {
+	sorted := known(values)
+	if len(sorted) == 0 {
 		return math.NaN(), math.NaN()
 	}
-	return slices.Min(values), slices.Max(values)
+	return sorted[0], sorted[len(sorted)-1]
 }
 
 // pairwise combines the values of the same round.

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The tables stand between these lines of the page. What is outside of them is written by people.
@@ -15,35 +19,115 @@ const (
 	summaryEnd   = "<!-- end of what `make bench` writes -->"
 )
 
-// writeSummary writes the tables of all results in the directory into the page. Jobs without a result there keep theirs.
-func writeSummary(page, dir string) error {
-	results, err := loadResults(dir)
+// summary is what is made of the raw files.
+type summary struct {
+	page  string            // the whole page
+	plots map[string][]byte // by the name of the file
+}
+
+// summarize makes tables and plots of the raw files in the directory; page is the page as it is. It does not write.
+func summarize(page, raw string) (*summary, error) {
+	results, err := loadResults(raw)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text, err := os.ReadFile(page)
 	if os.IsNotExist(err) {
 		text, err = []byte("# Benchmarks\n\n"+summaryBegin+"\n"+summaryEnd+"\n"), nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	written, err := replaceSummary(string(text), results)
+	below, err := filepath.Rel(filepath.Dir(page), raw)
 	if err != nil {
-		return fmt.Errorf("%s: %w", page, err)
+		return nil, err
 	}
-	return os.WriteFile(page, []byte(written), 0o644)
+	s := &summary{plots: map[string][]byte{}}
+	for _, r := range results {
+		for _, p := range plotsOf(r) {
+			s.plots[p.file] = p.svg
+		}
+	}
+	if s.page, err = replaceSummary(string(text), filepath.ToSlash(below), results); err != nil {
+		return nil, fmt.Errorf("%s: %w", page, err)
+	}
+	return s, nil
 }
 
-// replaceSummary puts the tables between the two lines.
-func replaceSummary(page string, results []*result) (string, error) {
+// writeSummary writes the page and the plots, and removes plots that nothing is plotted in any more.
+func writeSummary(page, raw string) error {
+	s, err := summarize(page, raw)
+	if err != nil {
+		return err
+	}
+	old, err := filepath.Glob(filepath.Join(raw, "J*.svg"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if s.plots[filepath.Base(path)] == nil {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	for name, svg := range s.plots {
+		if err := os.WriteFile(filepath.Join(raw, name), svg, 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(page, []byte(s.page), 0o644)
+}
+
+// stale names what is not as the raw files have it.
+func (s *summary) stale(page, raw string) (names []string) {
+	if text, err := os.ReadFile(page); err != nil || string(text) != s.page {
+		names = append(names, page)
+	}
+	for name, svg := range s.plots {
+		if text, err := os.ReadFile(filepath.Join(raw, name)); err != nil || !bytes.Equal(text, svg) {
+			names = append(names, name)
+		}
+	}
+	there, _ := filepath.Glob(filepath.Join(raw, "J*.svg")) // the pattern is good
+	for _, path := range there {
+		if s.plots[filepath.Base(path)] == nil {
+			names = append(names, path)
+		}
+	}
+	return names
+}
+
+// replaceSummary puts the tables between the two lines; below is where the page finds raw files and plots.
+func replaceSummary(page, below string, results []*result) (string, error) {
 	before, rest, found := strings.Cut(page, summaryBegin)
-	tables, after, ended := strings.Cut(rest, summaryEnd)
+	_, after, ended := strings.Cut(rest, summaryEnd)
 	if !found || !ended {
 		return "", fmt.Errorf("the lines %q and %q are not there", summaryBegin, summaryEnd)
 	}
-	parts := mergeParts(results, readParts(tables))
-	return before + summaryBegin + "\n\n" + writeParts(parts) + "\n" + summaryEnd + after, nil
+	var text strings.Builder
+	writeMachines(&text, results)
+	writeGoals(&text, results)
+	for _, r := range results {
+		writeJob(&text, below, r)
+	}
+	return before + summaryBegin + "\n\n" + strings.TrimRight(text.String(), "\n") + "\n\n" + summaryEnd + after, nil
+}
+
+// writeMachines tells where the results come from, jobs of the same run in one line.
+func writeMachines(text *strings.Builder, results []*result) {
+	var lines []string
+	jobsOf := map[string][]string{}
+	for _, r := range results {
+		line := machineLine(r)
+		if jobsOf[line] == nil {
+			lines = append(lines, line)
+		}
+		jobsOf[line] = append(jobsOf[line], r.Job)
+	}
+	for _, line := range lines {
+		fmt.Fprintf(text, "- %s: %s.\n", strings.Join(jobsOf[line], ", "), line)
+	}
 }
 
 // machineLine tells where a result comes from.
@@ -58,76 +142,102 @@ func machineLine(r *result) string {
 		m.Kernel, m.Disk, strings.Join(versions, ", "), r.Commit, r.Started.Format("2006-01-02"), r.Command)
 }
 
-// goalRows are the rows of what was judged.
-func goalRows(r *result) []string {
-	rows := make([]string, 0, len(r.Goals))
-	for _, g := range r.Goals {
-		relation, verdict := "≥", "**missed**"
-		if g.Less {
-			relation = "≤"
+// writeGoals writes the table of what was judged. Missed goals lead to the entry that tells why.
+func writeGoals(text *strings.Builder, results []*result) {
+	text.WriteString("\n### Goals\n\n| Job | Goal | Wanted | Median | Least to most | |\n|---|---|---|---|---|---|\n")
+	met, all := 0, 0
+	for _, r := range results {
+		for _, g := range r.goals {
+			verdict := fmt.Sprintf("[**missed**](%s)", anchor(g.topic))
+			if g.met {
+				verdict = "met"
+				met++
+			}
+			all++
+			fmt.Fprintf(text, "| %s | %s | %s %s | %s | %s to %s | %s |\n", r.Job, g.text, g.relation(), format(g.need),
+				format(g.value), format(g.low), format(g.high), verdict)
 		}
-		if g.Met {
-			verdict = "met"
-		}
-		rows = append(rows, fmt.Sprintf("| %s | %s | %s %s | %s | %s to %s | %s |\n", r.Job, g.Text, relation, format(g.Need),
-			format(g.Value), format(g.Low), format(g.High), verdict))
 	}
-	return rows
+	fmt.Fprintf(text, "\n%d of %d goals are met.\n\n", met, all)
 }
 
 // columnsInOrder are the metrics as the tables show them.
 var columnsInOrder = []string{
 	seconds, gbPerSec, storedPerSec, rowsPerSec, acksPerSec, keysPerSec, p50, p99, p999, worst, serverCPU, clientCPU, serverRow, clientRow, serverPeak,
-	messageKB, groupMB, storedRatio, changeBytes, readyMS, firstReadMS, idleMB, idleCPU, binaryMB,
+	messageKB, groupMB, storedRatio, changeBytes, bytesPerRow, ofArrow, createMS, readyMS, firstReadMS, foundMS, keyFoundMS, idleMB, idleCPU, descriptors, dataMB, binaryMB,
 }
 
-// oneJob is the table of a job: medians, with least and most of the first metric of speed.
-func oneJob(r *result) string {
+// writeJob writes what there is of a job: notes, plots, and medians with least and most of what speed is told by.
+func writeJob(text *strings.Builder, below string, r *result) {
 	var columns []string
 	for _, name := range columnsInOrder {
-		if slices.ContainsFunc(r.Arms, func(a armResult) bool { return len(a.values(name)) > 0 }) {
+		if slices.ContainsFunc(r.Arms, func(a armResult) bool { return a.has(name) }) {
 			columns = append(columns, name)
 		}
 	}
-	var text strings.Builder
-	fmt.Fprintf(&text, "### %s: %s\n\n", r.Job, r.Title)
+	fmt.Fprintf(text, "### %s: %s\n\n", r.Job, r.Title)
 	for _, note := range r.Notes {
-		fmt.Fprintf(&text, "- %s\n", note)
+		fmt.Fprintf(text, "- %s\n", note)
 	}
-	if loaded := countLoaded(r); loaded > 0 {
-		fmt.Fprintf(&text, "- %d samples were taken while other programs used more than %.2f CPUs.\n", loaded, foreignLimit)
+	fmt.Fprintf(text, "- %d rounds in %v. All samples: [%s.json](%s).\n", rounds(r), time.Duration(r.Took*1e9).Round(time.Second), r.Job, path.Join(below, r.Job+".json"))
+	writeNoise(text, r)
+	for _, p := range plotsOf(r) {
+		fmt.Fprintf(text, "\n![%s](%s)\n", p.title, path.Join(below, p.file))
 	}
-	fmt.Fprintf(&text, "\n| | %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|---", len(columns)))
+	fmt.Fprintf(text, "\n| | %s |\n|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|---", len(columns)))
 	for i := range r.Arms {
 		a := &r.Arms[i]
 		cells := make([]string, len(columns))
 		for c, name := range columns {
-			cells[c] = cell(a.values(name), name)
-		}
-		fmt.Fprintf(&text, "| %s | %s |\n", a.Name, strings.Join(cells, " | "))
-	}
-	return text.String() + "\n"
-}
-
-func countLoaded(r *result) (n int) {
-	for _, a := range r.Arms {
-		for _, s := range a.Samples {
-			if s.Loaded {
-				n++
+			if a.has(name) {
+				cells[c] = cell(a.values(name), name)
 			}
 		}
+		mark := ""
+		if a.noisy() {
+			mark = " †"
+		}
+		fmt.Fprintf(text, "| %s%s | %s |\n", a.Name, mark, strings.Join(cells, " | "))
+	}
+	text.WriteString("\n")
+}
+
+func rounds(r *result) (n int) {
+	for _, a := range r.Arms {
+		n = max(n, len(a.Samples))
 	}
 	return n
 }
 
+// writeNoise tells of samples that other programs disturbed.
+func writeNoise(text *strings.Builder, r *result) {
+	again, out, kept := 0, 0, 0
+	for _, a := range r.Arms {
+		for _, s := range a.Samples {
+			again += s.Again
+			switch {
+			case s.Loaded && a.noisy():
+				kept++
+			case s.Loaded:
+				out++
+			}
+		}
+	}
+	if again+out+kept == 0 {
+		return
+	}
+	fmt.Fprintf(text, "- Other programs used more than %.2f CPUs during %d samples: %d were taken again, %d do not count", foreignLimit, again+out+kept, again, out)
+	if kept > 0 {
+		fmt.Fprintf(text, ", %d do, of arms with fewer than %d undisturbed ones (†)", kept, leastQuiet)
+	}
+	text.WriteString(".\n")
+}
+
 // cell is a median, and its spread where times and speeds are meant.
 func cell(values []float64, metric string) string {
-	if len(values) == 0 {
-		return ""
-	}
 	text := format(median(values))
 	switch metric {
-	case gbPerSec, acksPerSec, keysPerSec, p50, p99, p999, readyMS, firstReadMS:
+	case gbPerSec, acksPerSec, keysPerSec, p50, p99, p999, createMS, readyMS, firstReadMS, foundMS, keyFoundMS:
 		low, high := spread(values)
 		text += fmt.Sprintf(" (%s to %s)", format(low), format(high))
 	}
