@@ -25,6 +25,7 @@ type nemesis struct {
 	rotten  bool             // a table of the store of rows is damaged: who finds that while it closes the store says so and ends with 1
 	tables  []quiver.TableID // that there are
 	flipped flips
+	died    func() // is told, while no server runs, that the last one is dead; nil: nobody is
 	look    func() // reads everything that can be read and violates what is wrong in it
 }
 
@@ -124,6 +125,9 @@ func (n *nemesis) steps() string {
 
 // live starts a life. One that dies at its start is buried, and a plain one follows.
 func (n *nemesis) live(l life) error {
+	if n.died != nil && !n.server.running() {
+		n.died()
+	}
 	err := n.server.start(n.ctx, l)
 	if errors.Is(err, errDied) && l.may {
 		n.count("kills", 1)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/internal/registertest"
 )
 
 // round is one set of tables and clients.
@@ -29,7 +30,9 @@ type round struct {
 	pyarrow   *pyarrow
 	floors    *floors
 	ids       *ids
-	histories map[string]*history // by table
+	hot       []*hot
+	registers *registertest.History // of hot
+	histories map[string]*history   // by table
 }
 
 // The tables of a round.
@@ -39,9 +42,10 @@ const (
 	tableCount   = "count"
 	tableOnce    = "once"
 	tableSum     = "sum"
+	tableHot     = "hot"
 )
 
-var allTables = []string{tableLog, tableCurrent, tableCount, tableOnce, tableSum}
+var allTables = []string{tableLog, tableCurrent, tableCount, tableOnce, tableSum, tableHot}
 
 // table is the name of a table in this round.
 func (r *round) table(kind string) string { return fmt.Sprintf("%s_%d", kind, r.number) }
@@ -51,7 +55,8 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 // round plays one round, which ends early if a contradiction shows.
 func (h *harness) round(number int, span time.Duration) (err error) {
 	r := &round{harness: h, number: number, dir: filepath.Join(h.options.out, "round-"+strconv.Itoa(number)),
-		floors: &floors{least: map[int64]int64{}}, ids: &ids{word: map[int64]string{}, id: map[string]int64{}}, histories: map[string]*history{}}
+		floors: &floors{least: map[int64]int64{}}, ids: &ids{word: map[int64]string{}, id: map[string]int64{}}, histories: map[string]*history{},
+		registers: registertest.New()}
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
@@ -67,7 +72,8 @@ func (h *harness) round(number int, span time.Duration) (err error) {
 	defer r.close()
 	h.setDamaged(false)
 	end := time.Now().Add(span)
-	h.nemesis.look = r.look
+	h.nemesis.look, h.nemesis.died = r.look, r.registers.Died
+	defer func() { h.nemesis.look, h.nemesis.died = nil, nil }()
 	h.nemesis.server.kill()
 	h.count("kills", 1)
 	for time.Now().Before(end) && h.ctx.Err() == nil && !h.enough() {
@@ -108,6 +114,7 @@ func (r *round) makeTables() error {
 		{tableCount, countColumns, []string{"k"}, nil},
 		{tableOnce, onceColumns, []string{"word"}, map[string]string{"auto-increment": "id"}},
 		{tableSum, sumColumns, []string{"k"}, map[string]string{"merge-engine": "aggregation", "aggregate.total": "sum", "aggregate.times": "sum"}},
+		{tableHot, hotColumns, []string{"k"}, nil},
 	} {
 		options := map[string]string{"segment.bytes": pick(random, "64KiB", "64KiB", "1MiB", "32MiB"), "compression": compression}
 		maps.Copy(options, t.options)
@@ -164,6 +171,11 @@ func (r *round) makeClients() error {
 	}
 	r.summer = &summer{client: r.client(tableSum, "summer"), total: map[int64]int64{}, times: map[int64]int64{}}
 	r.summer.client.session = r.summer.session
+	for range hotClients {
+		k := &hot{client: r.client(tableHot, "hot"), history: r.registers, seen: map[int64]int64{}}
+		k.client.session = k.session
+		r.hot = append(r.hot, k)
+	}
 	for _, c := range r.clients {
 		go c.run()
 	}
@@ -281,7 +293,10 @@ func (r *round) judge(c *conn) error {
 	if err := judgeOnce(r.ctx, c, r.table(tableOnce), r.ids); err != nil {
 		return err
 	}
-	return judgeSums(r.ctx, c, r.table(tableSum), r.summer)
+	if err := judgeSums(r.ctx, c, r.table(tableSum), r.summer); err != nil {
+		return err
+	}
+	return judgeHot(r.ctx, c, r.hot)
 }
 
 // keyOf is the key column of a table.
