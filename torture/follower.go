@@ -23,10 +23,13 @@ func newFollower(c *client, buckets int32) *follower {
 	return f
 }
 
-func (f *follower) offsets() flight.Offsets {
+func (f *follower) offsets() flight.Offsets { return offsetsOf(f.at) }
+
+// offsetsOf makes the vector of the offsets of some buckets.
+func offsetsOf(at map[int32]int64) flight.Offsets {
 	o := flight.Offsets{Buckets: flight.BucketOffsets{}}
-	for b, at := range f.at {
-		o.Buckets[b] = quiver.Offset(at)
+	for b, offset := range at {
+		o.Buckets[b] = quiver.Offset(offset)
 	}
 	return o
 }

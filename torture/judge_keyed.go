@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"github.com/quiverlog/quiver/flight"
 )
 
@@ -31,7 +35,7 @@ func foldLog(ctx context.Context, c *conn, table, key string, see func(change) e
 		batch, info := s.Batch(), s.Info()
 		types := column(batch, "__change_type")
 		for i := range int(batch.NumRows()) {
-			ch := change{bucket: info.Bucket, offset: int64(info.From) + int64(i), what: textAt(types, i), key: textAt(column(batch, key), i), row: textOfRow(batch, i)}
+			ch := change{bucket: info.Bucket, offset: int64(info.From) + int64(i), what: textAt(types, i), key: keyAt(batch, key, i), row: textOfRow(batch, i)}
 			ch.at = func(name string) int64 { return intAt(column(batch, name), i) }
 			if err := foldChange(rows, before, ch); err != nil {
 				return broken("changelog: bucket %d, offset %d of %s: %v", ch.bucket, ch.offset, table, err)
@@ -83,6 +87,20 @@ func foldChange(rows map[string]string, before map[int32]string, ch change) erro
 	return nil
 }
 
+// keyAt is a key as text; the names of several columns have commas between them.
+func keyAt(batch arrow.RecordBatch, names string, i int) string {
+	var parts []string
+	for name := range strings.SplitSeq(names, ",") {
+		a := column(batch, name)
+		if t, ok := a.(*array.Timestamp); ok {
+			parts = append(parts, t.Value(i).ToTime(t.DataType().(*arrow.TimestampType).Unit).UTC().Format(time.RFC3339))
+			continue
+		}
+		parts = append(parts, textAt(a, i))
+	}
+	return strings.Join(parts, "|")
+}
+
 // textOfRow is a row as text, without system columns.
 func textOfRow(batch arrow.RecordBatch, i int) (text string) {
 	for c, f := range batch.Schema().Fields() {
@@ -99,7 +117,7 @@ func judgeFold(ctx context.Context, c *conn, table, key string, folded map[strin
 	err := readAll(ctx, c, flight.ScanCommand{Table: flight.Named(table), Read: flight.ReadTable}, func(s *flight.Scanner) error {
 		batch := s.Batch()
 		for i := range int(batch.NumRows()) {
-			k := textAt(column(batch, key), i)
+			k := keyAt(batch, key, i)
 			if _, twice := rows[k]; twice {
 				return broken("fold: %s has two rows of key %s", table, k)
 			}
@@ -236,9 +254,9 @@ func judgeOnce(ctx context.Context, c *conn, table string, known *ids) error {
 
 // judgeSums checks that every addition counts once.
 func judgeSums(ctx context.Context, c *conn, table string, s *summer) error {
-	total, times := map[string]int64{}, map[string]int64{}
+	total, times, largest := map[string]int64{}, map[string]int64{}, map[string]int64{}
 	folded, err := foldLog(ctx, c, table, "k", func(ch change) error {
-		total[ch.key], times[ch.key] = ch.at("total"), ch.at("times")
+		total[ch.key], times[ch.key], largest[ch.key] = ch.at("total"), ch.at("times"), ch.at("largest")
 		return nil
 	})
 	if err != nil {
@@ -246,8 +264,9 @@ func judgeSums(ctx context.Context, c *conn, table string, s *summer) error {
 	}
 	for k, want := range s.total {
 		key := strconv.FormatInt(k, 10)
-		if total[key] != want || times[key] != s.times[k] {
-			return broken("sum: key %d has %d of %d additions, and they add up to %d, not %d", k, times[key], s.times[k], total[key], want)
+		if total[key] != want || times[key] != s.times[k] || largest[key] != s.largest[k] {
+			return broken("sum: key %d has %d of %d additions, they add up to %d, not %d, and the largest is %d, not %d",
+				k, times[key], s.times[k], total[key], want, largest[key], s.largest[k])
 		}
 	}
 	return judgeFold(ctx, c, table, "k", folded)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -39,6 +38,7 @@ var (
 		{Name: "k", Type: "int64", Nullable: new(bool)},
 		{Name: "total", Type: "int64"},
 		{Name: "times", Type: "int64"},
+		{Name: "largest", Type: "int64"},
 	}
 )
 
@@ -396,77 +396,41 @@ func (s *inserter) session(ctx context.Context, c *conn) (done bool, err error) 
 	return false, nil
 }
 
-// summer adds to sums through our client, as a named writer: every addition counts once.
+// summer adds to sums as a named writer: every addition counts once.
 type summer struct {
-	*client
-	acked   int64
+	*named
 	batches [][]sumRow
 	total   map[int64]int64
 	times   map[int64]int64
+	largest map[int64]int64
 }
 
 type sumRow struct{ k, total int64 }
 
-func (s *summer) session(ctx context.Context, _ *conn) (done bool, err error) {
-	c, err := flight.Dial(s.addr, flight.ClientOptions{RetryFor: patience})
-	if err != nil {
-		return false, err
-	}
-	defer c.Close() //nolint:errcheck // the appender was closed, which tells more
-	out, err := c.Append(ctx, s.table, flight.AppendOptions{Writer: s.name + "@" + s.table, Sequence: new(quiver.Sequence(s.acked)), MaxUnacked: 64 << 10})
-	if err != nil {
-		return false, err
-	}
-	for _, rows := range s.batches[s.acked:] {
-		if err := s.append(ctx, out, rows); err != nil {
-			return false, errors.Join(err, s.settle(out))
-		}
-	}
-	for range 1 + s.random.IntN(40) {
-		if s.ends() {
-			break
-		}
-		rows := make([]sumRow, 1+s.random.IntN(20))
-		for i := range rows {
-			rows[i] = sumRow{s.random.Int64N(5), 1 + s.random.Int64N(1000)} // never 0: a batch always leaves a row
-			s.total[rows[i].k] += rows[i].total
-			s.times[rows[i].k]++
-		}
-		s.batches = append(s.batches, rows)
-		if err := s.append(ctx, out, rows); err != nil {
-			return false, errors.Join(err, s.settle(out))
-		}
-	}
-	_, err = out.Close(ctx)
-	if err := errors.Join(err, s.settle(out)); err != nil {
-		return false, err
-	}
-	if s.acked != int64(len(s.batches)) {
-		return false, broken("lost: an appender closed well, and %d of %d batches are durable", s.acked, len(s.batches))
-	}
-	return s.ends(), nil
+func newSummer(c *client) *summer {
+	s := &summer{named: &named{client: c, most: 40, unacked: 64 << 10}, total: map[int64]int64{}, times: map[int64]int64{}, largest: map[int64]int64{}}
+	s.make, s.batch = s.add, s.rows
+	s.done = func(int64) { s.count("sums acknowledged", 1) }
+	return s
 }
 
-func (s *summer) append(ctx context.Context, out *flight.Appender, rows []sumRow) error {
+// add makes the next additions.
+func (s *summer) add() {
+	rows := make([]sumRow, 1+s.random.IntN(20))
+	for i := range rows {
+		rows[i] = sumRow{s.random.Int64N(5), 1 + s.random.Int64N(1000)} // never 0: a batch always leaves a row
+		s.total[rows[i].k] += rows[i].total
+		s.times[rows[i].k]++
+		s.largest[rows[i].k] = max(s.largest[rows[i].k], rows[i].total)
+	}
+	s.batches = append(s.batches, rows)
+}
+
+func (s *summer) rows(i int64) arrow.RecordBatch {
+	rows := s.batches[i]
 	k, total, times := make([]int64, len(rows)), make([]int64, len(rows)), make([]int64, len(rows))
 	for i, r := range rows {
 		k[i], total[i], times[i] = r.k, r.total, 1
 	}
-	batch := batchOf([]string{"k", "total", "times"}, ints(k...), ints(total...), ints(times...))
-	defer batch.Release()
-	return out.Append(ctx, batch)
-}
-
-func (s *summer) settle(out *flight.Appender) error {
-	totals, _ := out.Close(s.ctx) // it has ended, with an error that was told
-	if totals.Sequence == quiver.NoSequence {
-		return nil
-	}
-	first := s.acked
-	s.acked = int64(totals.Sequence) + 1
-	if s.acked > int64(len(s.batches)) || s.acked < first {
-		return broken("miscounted: an appender of batches %d to %d says that those before %d are durable", first, len(s.batches), s.acked)
-	}
-	s.count("sums acknowledged", s.acked-first)
-	return nil
+	return batchOf([]string{"k", "total", "times", "largest"}, ints(k...), ints(total...), ints(times...), ints(total...))
 }

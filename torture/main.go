@@ -24,6 +24,7 @@ type options struct {
 	seed     uint64
 	binary   string
 	python   string
+	job      string
 	out      string
 	faults   string
 	planted  string
@@ -53,6 +54,7 @@ func parse(args []string) (*options, error) {
 	flags.Uint64Var(&o.seed, "seed", 0, "what everything is drawn from; 0: a new one")
 	flags.StringVar(&o.binary, "binary", "bin/quiver-fault", "the server, built with fault points")
 	flags.StringVar(&o.python, "python", "", "a Python with pyarrow, for producers; empty: none")
+	flags.StringVar(&o.job, "job", "examples/sales_per_minute.py", "the streaming job that the Python runs; empty: none")
 	flags.StringVar(&o.out, "out", ".build/torture", "folder of data, notes and report; what is in it is removed")
 	flags.StringVar(&o.faults, "faults", strings.Join(allFaults, ","), "what may happen")
 	flags.StringVar(&o.planted, "planted", "", "a bug that the server was built with and is to have")

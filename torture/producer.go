@@ -2,7 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
+
+	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
@@ -193,70 +194,19 @@ func (p *producer) places(puts []int64, ranges []flight.Range) []*place {
 	return out
 }
 
-// appender puts rows through our own client, which gets over outages by itself: as a named writer, whose sessions take
-// over from each other, so that nothing of one is left out or doubled.
-type appender struct {
-	*client
-	sizes []int32 // of all puts
-	acked int64   // puts that are durable, and all before them
-}
-
-func (a *appender) session(ctx context.Context, _ *conn) (done bool, err error) {
-	c, err := flight.Dial(a.addr, flight.ClientOptions{RetryFor: patience})
-	if err != nil {
-		return false, err
+// newAppender makes a named writer of the log table.
+func newAppender(c *client) *named {
+	var sizes []int32 // of all puts
+	a := &named{client: c, most: 60, unacked: 256 << 10}
+	a.make = func() { sizes = append(sizes, int32(1+a.random.IntN(pick(a.random, 1, 1, 500)))) }
+	a.batch = func(put int64) arrow.RecordBatch { return makePut(a.number, put, sizes[put]) }
+	a.sent = func(put int64, writer uint64) {
+		a.write(note{Is: isSent, Put: put, Rows: sizes[put], Writer: &writer})
 	}
-	defer c.Close() //nolint:errcheck // the appender was closed, which tells more
-	out, err := c.Append(ctx, a.table, flight.AppendOptions{Writer: a.name + "@" + a.table, Sequence: new(quiver.Sequence(a.acked)), MaxUnacked: 256 << 10})
-	if err != nil {
-		return false, err
-	}
-	for put := a.acked; put < int64(len(a.sizes)); put++ {
-		if err := a.append(ctx, out, put); err != nil {
-			return false, errors.Join(err, a.settle(out))
-		}
-	}
-	for range 1 + a.random.IntN(60) {
-		if a.ends() {
-			break
-		}
-		a.sizes = append(a.sizes, int32(1+a.random.IntN(pick(a.random, 1, 1, 500))))
-		if err := a.append(ctx, out, int64(len(a.sizes))-1); err != nil {
-			return false, errors.Join(err, a.settle(out))
-		}
-	}
-	_, err = out.Close(ctx)
-	if err := errors.Join(err, a.settle(out)); err != nil {
-		return false, err
-	}
-	if a.acked != int64(len(a.sizes)) {
-		return false, broken("lost: an appender closed well, and %d of %d batches are durable", a.acked, len(a.sizes))
-	}
-	return a.ends(), nil
-}
-
-func (a *appender) append(ctx context.Context, out *flight.Appender, put int64) error {
-	writer := uint64(out.Writer().WriterID)
-	a.write(note{Is: isSent, Put: put, Rows: a.sizes[put], Writer: &writer})
-	batch := makePut(a.number, put, a.sizes[put])
-	defer batch.Release()
-	return out.Append(ctx, batch)
-}
-
-// settle notes what an appender that has ended knows to be durable.
-func (a *appender) settle(out *flight.Appender) error {
-	totals, _ := out.Close(a.ctx) // it has ended, with an error that was told
-	first := a.acked
-	if a.acked = int64(totals.Sequence) + 1; totals.Sequence == quiver.NoSequence {
-		a.acked = first
-	}
-	if a.acked > int64(len(a.sizes)) || a.acked < first {
-		return broken("miscounted: an appender of puts %d to %d says that those before %d are durable", first, len(a.sizes), a.acked)
-	}
-	for put := first; put < a.acked; put++ {
+	a.done = func(put int64) {
 		a.write(note{Is: isDone, Put: put})
 		a.count("puts acknowledged", 1)
-		a.count("rows acknowledged", int64(a.sizes[put]))
+		a.count("rows acknowledged", int64(sizes[put]))
 	}
-	return nil
+	return a
 }

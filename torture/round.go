@@ -31,6 +31,9 @@ type round struct {
 	floors    *floors
 	ids       *ids
 	hot       []*hot
+	till      *till
+	job       *job                  // nil: the example alone counts
+	program   *program              // nil: there is no Python
 	registers *registertest.History // of hot
 	histories map[string]*history   // by table
 }
@@ -43,12 +46,19 @@ const (
 	tableOnce    = "once"
 	tableSum     = "sum"
 	tableHot     = "hot"
+	tableSales   = "sales"
+	tableMinutes = "sales_per_minute"
 )
 
-var allTables = []string{tableLog, tableCurrent, tableCount, tableOnce, tableSum, tableHot}
+var allTables = []string{tableLog, tableCurrent, tableCount, tableOnce, tableSum, tableHot, tableSales, tableMinutes}
 
-// table is the name of a table in this round.
-func (r *round) table(kind string) string { return fmt.Sprintf("%s_%d", kind, r.number) }
+// table is the name of a table in this round. The example has names of its own.
+func (r *round) table(kind string) string {
+	if kind == tableSales || kind == tableMinutes {
+		return kind
+	}
+	return fmt.Sprintf("%s_%d", kind, r.number)
+}
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
@@ -98,6 +108,7 @@ func (r *round) makeTables() error {
 	r.buckets = pick(random, int32(1), 3)
 	compression := pick(random, "as-sent", "as-sent", "none", "lz4", "zstd")
 	r.nemesis.tables = nil
+	source := ""
 	c, err := dial(r.addr)
 	if err != nil {
 		return err
@@ -113,17 +124,27 @@ func (r *round) makeTables() error {
 		{tableCurrent, currentColumns, []string{"k"}, nil},
 		{tableCount, countColumns, []string{"k"}, nil},
 		{tableOnce, onceColumns, []string{"word"}, map[string]string{"auto-increment": "id"}},
-		{tableSum, sumColumns, []string{"k"}, map[string]string{"merge-engine": "aggregation", "aggregate.total": "sum", "aggregate.times": "sum"}},
+		{tableSum, sumColumns, []string{"k"}, map[string]string{"merge-engine": "aggregation", "aggregate.total": "sum", "aggregate.times": "sum", "aggregate.largest": "max"}},
 		{tableHot, hotColumns, []string{"k"}, nil},
+		{tableSales, salesColumns, nil, nil},
+		{tableMinutes, minutesColumns, []string{"store", "minute"}, map[string]string{"merge-engine": "versioned", "merge-engine.version-column": "until"}},
 	} {
 		options := map[string]string{"segment.bytes": pick(random, "64KiB", "64KiB", "1MiB", "32MiB"), "compression": compression}
 		maps.Copy(options, t.options)
 		buckets := r.buckets
-		made, err := c.CreateTable(r.ctx, flight.TableCreate{Table: flight.Named(r.table(t.kind)), Schema: flight.SchemaWord{Columns: t.columns},
-			PrimaryKey: t.key, Buckets: &buckets, Options: options, IfNotExists: true})
+		body := flight.TableCreate{Table: flight.Named(r.table(t.kind)), Schema: flight.SchemaWord{Columns: t.columns},
+			PrimaryKey: t.key, Buckets: &buckets, Options: options, IfNotExists: true}
+		switch t.kind {
+		case tableSales:
+			body.BucketKey, body.Buckets = []string{"store"}, new(int32(salesBuckets))
+		case tableMinutes:
+			body.Comment = source
+		}
+		made, err := c.CreateTable(r.ctx, body)
 		if err != nil {
 			return err
 		}
+		source = fmt.Sprintf("counts %s, table %d", made.Table, made.TableID) // the example wants to know which log it counts
 		r.nemesis.tables = append(r.nemesis.tables, made.TableID)
 		if r.histories[t.kind], err = newHistory(r.dir, t.kind); err != nil {
 			return err
@@ -147,7 +168,7 @@ func (r *round) makeClients() error {
 		p := &producer{client: r.client(tableLog, map[bool]string{false: "plain", true: "sequenced"}[sequenced]), sequenced: sequenced, buckets: r.buckets}
 		p.client.session = p.session
 	}
-	a := &appender{client: r.client(tableLog, "named")}
+	a := newAppender(r.client(tableLog, "named"))
 	a.client.session = a.session
 	for _, what := range []string{"follower", "cursor"} {
 		f := newFollower(r.client(tableLog, what), r.buckets)
@@ -169,15 +190,25 @@ func (r *round) makeClients() error {
 		s := &inserter{client: r.client(tableOnce, "inserter"), ids: r.ids}
 		s.client.session = s.session
 	}
-	r.summer = &summer{client: r.client(tableSum, "summer"), total: map[int64]int64{}, times: map[int64]int64{}}
+	r.summer = newSummer(r.client(tableSum, "summer"))
 	r.summer.client.session = r.summer.session
 	for range hotClients {
 		k := &hot{client: r.client(tableHot, "hot"), history: r.registers, seen: map[int64]int64{}}
 		k.client.session = k.session
 		r.hot = append(r.hot, k)
 	}
+	r.till = newTill(r.client(tableSales, "till"))
+	r.till.client.session = r.till.session
+	if r.options.python == "" || r.number%2 == 0 {
+		r.job = &job{client: r.client(tableSales, "job")}
+		r.job.client.session = r.job.session
+	}
 	for _, c := range r.clients {
 		go c.run()
+	}
+	if r.options.python != "" && r.options.job != "" {
+		r.program = r.newProgram(r.client(tableSales, "example"))
+		go r.program.run()
 	}
 	if r.options.python == "" {
 		return nil
@@ -189,6 +220,9 @@ func (r *round) makeClients() error {
 
 // finish lets the clients come to their ends on a server that is well, and judges.
 func (r *round) finish() error {
+	if r.job != nil {
+		r.job.end()
+	}
 	for _, c := range r.clients {
 		if !r.isFollower(c) {
 			c.finish()
@@ -211,6 +245,9 @@ func (r *round) finish() error {
 	for _, f := range r.followers {
 		f.until = until
 		f.finish()
+	}
+	if err := r.finishJobs(c); err != nil {
+		return r.ended(err)
 	}
 	if r.view.until, err = r.latest(c, tableCurrent); err != nil {
 		return r.ended(err)
@@ -239,6 +276,36 @@ func (r *round) finish() error {
 	return os.RemoveAll(r.dir)
 }
 
+// finishJobs waits until all sales are counted, and ends the jobs.
+func (r *round) finishJobs(c *conn) error {
+	for end := time.Now().Add(patience); ; {
+		lag, _, err := salesLag(r.ctx, c, tableSales)
+		if err != nil {
+			return err
+		}
+		if lag == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			return broken("stuck: the jobs do not come to the end of the sales on a server that is well, %d are left", lag)
+		}
+		now, err := r.latest(c, tableMinutes)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Wait(r.ctx, flight.LogWait{Table: flight.Named(tableMinutes), Offsets: offsetsOf(now), TimeoutMS: new(int64(100))}); err != nil {
+			return err
+		}
+	}
+	if r.job != nil {
+		r.job.finish()
+	}
+	if r.program != nil {
+		r.program.finish()
+	}
+	return nil
+}
+
 // latest is where the buckets of a table end.
 func (r *round) latest(c *conn, kind string) (map[int32]int64, error) {
 	rows, err := c.Offsets(r.ctx, r.table(kind), flight.Position{Kind: flight.Latest})
@@ -251,7 +318,7 @@ func (r *round) latest(c *conn, kind string) (map[int32]int64, error) {
 
 // isFollower tells those that end last, once it is known where.
 func (r *round) isFollower(c *client) bool {
-	return c == r.view.client || slices.ContainsFunc(r.followers, func(f *follower) bool { return f.client == c })
+	return c == r.view.client || r.job != nil && c == r.job.client || r.program != nil && c == r.program.client || slices.ContainsFunc(r.followers, func(f *follower) bool { return f.client == c })
 }
 
 // ended makes an error of a server that is well a contradiction, unless the run was ended.
@@ -296,16 +363,25 @@ func (r *round) judge(c *conn) error {
 	if err := judgeSums(r.ctx, c, r.table(tableSum), r.summer); err != nil {
 		return err
 	}
-	return judgeHot(r.ctx, c, r.hot)
+	if err := judgeHot(r.ctx, c, r.hot); err != nil {
+		return err
+	}
+	return judgeSales(r.ctx, c, r.till)
 }
 
 // keyOf is the key column of a table.
 func keyOf(kind string) string {
-	if kind == tableOnce {
+	switch kind {
+	case tableOnce:
 		return "word"
+	case tableMinutes:
+		return minutesKey
 	}
 	return "k"
 }
+
+// minutesKey is that of what the sales come to.
+const minutesKey = "store,minute"
 
 // lookFor is how long a look may take.
 const lookFor = 10 * time.Second
@@ -321,14 +397,20 @@ func (r *round) look() {
 	ctx, cancel := context.WithTimeout(r.ctx, lookFor)
 	defer cancel()
 	for _, kind := range allTables {
-		if kind == tableLog {
+		switch kind {
+		case tableSales:
+			err = readAll(ctx, c, flight.ScanCommand{Table: flight.Named(r.table(kind))}, func(s *flight.Scanner) error {
+				_, err := salesOf(s.Batch())
+				return err
+			})
+		case tableLog:
 			err = readAll(ctx, c, flight.ScanCommand{Table: flight.Named(r.table(kind))}, func(s *flight.Scanner) error {
 				if err := eachRow(s.Batch(), func(logRow) error { return nil }); err != nil {
 					return broken("%v", err)
 				}
 				return nil
 			})
-		} else {
+		default:
 			_, err = foldLog(ctx, c, r.table(kind), keyOf(kind), func(change) error { return nil })
 		}
 		if err != nil && ctx.Err() == nil && !r.passing(err) {

@@ -68,7 +68,7 @@ func (v *view) take(s *flight.Scanner) error {
 		v.at[info.Bucket] = int64(info.Until)
 	}
 	for i := range int(batch.NumRows()) {
-		ch := change{bucket: info.Bucket, what: textAt(column(batch, "__change_type"), i), key: textAt(column(batch, v.key), i), row: textOfRow(batch, i)}
+		ch := change{bucket: info.Bucket, what: textAt(column(batch, "__change_type"), i), key: keyAt(batch, v.key, i), row: textOfRow(batch, i)}
 		if err := foldChange(v.rows, v.halves, ch); err != nil {
 			return broken("view: bucket %d, offsets [%d, %d) of %s: %v", info.Bucket, info.From, info.Until, v.table, err)
 		}
