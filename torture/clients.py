@@ -13,8 +13,8 @@ import traceback
 import pyarrow as pa
 import pyarrow.flight as fl
 
-ADDRESS, TABLE, BUCKETS, SEED, FOLDER = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5]
-SCHEMA = pa.schema([("client", pa.int32()), ("put", pa.int64()), ("row", pa.int32()), ("of", pa.int32()), ("check", pa.int64()), ("text", pa.string())])
+ADDRESS, TABLE, SEED, FOLDER = sys.argv[1:]
+SCHEMA = pa.schema([("client", pa.int32()), ("put", pa.int64()), ("row", pa.int32()), ("of", pa.int32()), ("check", pa.int64()), ("text", pa.string()), ("part", pa.int64())])
 ERRORS = (fl.FlightError, pa.ArrowException, OSError)
 PASSING = {"LEADER_NOT_AVAILABLE", "NOT_ENOUGH_REPLICAS", "OVERLOADED", "SERVER_DRAINING", "DISK_FULL"}
 MASK = (1 << 64) - 1
@@ -32,7 +32,7 @@ def make_put(client, put, rows):
     checks = [check(client, put, row, rows) for row in range(rows)]
     texts = [None if c % 7 == 3 else str(c) * (1 + put % 3 * 8) for c in checks]
     return pa.record_batch([pa.array([client] * rows, pa.int32()), pa.array([put] * rows, pa.int64()), pa.array(range(rows), pa.int32()),
-                            pa.array([rows] * rows, pa.int32()), pa.array(checks, pa.int64()), pa.array(texts, pa.string())], schema=SCHEMA)
+                            pa.array([rows] * rows, pa.int32()), pa.array(checks, pa.int64()), pa.array(texts, pa.string()), pa.array([put % 3] * rows, pa.int64())], schema=SCHEMA)
 
 
 class Passing(Exception):
@@ -141,7 +141,8 @@ class Producer(threading.Thread):
         for put in puts:
             where = {}
             if len(puts) == 1 and len(ranges) == 1:
-                where = {"bucket": ranges[0]["bucket"], "offset": ranges[0]["from"]}
+                part = int((ranges[0]["partition"] or "part=0").partition("=")[2])
+                where = {"bucket": part * 16 + ranges[0]["bucket"], "offset": ranges[0]["from"]}
             self.note("done", put, **where)
         if self.sequenced:
             self.pending = []

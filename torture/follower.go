@@ -3,36 +3,28 @@ package main
 import (
 	"context"
 
-	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
 )
 
 // follower reads a log table on and on, and goes on where it was. What it was shown it never is shown again.
 type follower struct {
 	*client
-	at    map[int32]int64  // by bucket
+	shape shape
+	at    map[int32]int64  // by place
 	chain map[int32]uint64 // over all rows before that
+	least map[int32]int64  // where the cursor was moved to, as the answer said
 	until map[int32]int64  // set before it is to end: it ends there
 }
 
-func newFollower(c *client, buckets int32) *follower {
-	f := &follower{client: c, at: map[int32]int64{}, chain: map[int32]uint64{}}
-	for b := range buckets {
+func newFollower(c *client, s shape) *follower {
+	f := &follower{client: c, shape: s, at: map[int32]int64{}, chain: map[int32]uint64{}, least: map[int32]int64{}}
+	for _, b := range s.places() {
 		f.at[b], f.chain[b] = 0, 0
 	}
 	return f
 }
 
-func (f *follower) offsets() flight.Offsets { return offsetsOf(f.at) }
-
-// offsetsOf makes the vector of the offsets of some buckets.
-func offsetsOf(at map[int32]int64) flight.Offsets {
-	o := flight.Offsets{Buckets: flight.BucketOffsets{}}
-	for b, offset := range at {
-		o.Buckets[b] = quiver.Offset(offset)
-	}
-	return o
-}
+func (f *follower) offsets() flight.Offsets { return f.shape.offsets(f.at) }
 
 // complete tells that it has come to where it is to end.
 func (f *follower) complete() bool {
@@ -54,19 +46,20 @@ func (f *follower) take(s *flight.Scanner) error {
 	if info.Bucket < 0 {
 		return nil
 	}
-	if at := f.at[info.Bucket]; int64(info.From) != at || int64(info.Until-info.From) != rows || info.HighWatermark < info.Until {
+	place := placeOf(info.Partition, info.Bucket)
+	if at := f.at[place]; int64(info.From) != at || int64(info.Until-info.From) != rows || info.HighWatermark < info.Until {
 		return broken("skipped: a reader is at offset %d of bucket %d, and a batch of %d rows says [%d, %d) below %d",
-			at, info.Bucket, rows, info.From, info.Until, info.HighWatermark)
+			at, place, rows, info.From, info.Until, info.HighWatermark)
 	}
 	if rows == 0 {
 		return nil
 	}
-	hash := f.chain[info.Bucket]
+	hash := f.chain[place]
 	if err := eachRow(batch, func(r logRow) error { hash = chain(hash, r); return nil }); err != nil {
-		return broken("%v, at [%d, %d) of bucket %d", err, info.From, info.Until, info.Bucket)
+		return broken("%v, at [%d, %d) of bucket %d", err, info.From, info.Until, place)
 	}
-	f.at[info.Bucket], f.chain[info.Bucket] = int64(info.Until), hash
-	f.write(note{Is: isSaw, Bucket: &info.Bucket, Offset: new(int64(info.Until)), Hash: hash})
+	f.at[place], f.chain[place] = int64(info.Until), hash
+	f.write(note{Is: isSaw, Bucket: &place, Offset: new(int64(info.Until)), Hash: hash})
 	f.count("rows read", rows)
 	return nil
 }
@@ -108,15 +101,20 @@ func (f *follower) poll(ctx context.Context, c *conn) (done bool, err error) {
 		if err := s.Err(); err != nil {
 			return false, err
 		}
+		if len(f.offsets().Buckets)+len(f.offsets().Partitions) == 0 {
+			f.pause(retryAfter) // there is no partition yet
+			continue
+		}
 		row, err := c.CommitCursor(ctx, flight.CursorCommit{Cursor: cursor, Table: flight.Named(f.table), Offsets: f.offsets()})
 		if err != nil {
 			return false, err
 		}
 		f.count("cursor commits", 1)
 		for b, at := range f.at {
-			if int64(row.Offsets.Buckets[b]) != at {
-				return false, broken("cursor: it was moved to %d in bucket %d and stands at %d", at, b, row.Offsets.Buckets[b])
+			if stands := f.shape.at(row.Offsets, b); stands != at {
+				return false, broken("cursor: it was moved to %d in bucket %d and stands at %d", at, b, stands)
 			}
+			f.least[b] = at
 		}
 		if _, err := c.Wait(ctx, flight.LogWait{Table: flight.Named(f.table), Offsets: f.offsets(), TimeoutMS: new(int64(200))}); err != nil {
 			return false, err
@@ -126,7 +124,7 @@ func (f *follower) poll(ctx context.Context, c *conn) (done bool, err error) {
 }
 
 // stands compares a cursor with where its owner is: it is there, or where it was before an answer was lost, but never
-// beyond.
+// beyond, and never before where it was told to be.
 func (f *follower) stands(ctx context.Context, c *conn, cursor string) error {
 	rows, err := c.Cursors(ctx, f.table)
 	if err != nil {
@@ -137,8 +135,8 @@ func (f *follower) stands(ctx context.Context, c *conn, cursor string) error {
 			continue
 		}
 		for b, at := range f.at {
-			if int64(row.Offsets.Buckets[b]) > at {
-				return broken("cursor: its owner is at %d in bucket %d, and it stands at %d", at, b, row.Offsets.Buckets[b])
+			if stands := f.shape.at(row.Offsets, b); stands > at || stands < f.least[b] {
+				return broken("cursor: its owner is at %d in bucket %d and moved it to %d, and it stands at %d", at, b, f.least[b], stands)
 			}
 		}
 	}

@@ -18,6 +18,7 @@ import (
 
 // hotColumns are those of the table of registers. A row that is inserted as it was missing has the value 0.
 var hotColumns = []quiver.ColumnSpec{
+	{Name: "p", Type: "int64", Nullable: new(bool)},
 	{Name: "k", Type: "int64", Nullable: new(bool)},
 	{Name: "v", Type: "int64", Nullable: new(bool), Default: json.RawMessage("0")},
 }
@@ -29,6 +30,12 @@ const (
 	hotKeys    = 5      // at a time
 	hotCalls   = 400    // over these
 	hotMost    = 30_000 // calls of a round
+)
+
+// hotKey is the primary key; p is k modulo hotParts, so that a partitioned table can be divided by it.
+const (
+	hotKey   = "p,k"
+	hotParts = 2
 )
 
 // hot is one of the clients that look up, upsert, delete and insert the same few rows. What each was told goes into one
@@ -113,7 +120,7 @@ func (h *hot) failed(calls []registertest.Call, pending []*registertest.Pending,
 func (h *hot) look(ctx context.Context, c *conn, calls []registertest.Call) error {
 	command := flight.LookupCommand{Table: flight.Named(h.table), Columns: []string{"k", "v", "__offset"}, InsertMissing: calls[0].Kind == registertest.InsertMissing}
 	for _, call := range calls {
-		command.Keys = append(command.Keys, fmt.Appendf(nil, "[%d]", call.Key))
+		command.Keys = append(command.Keys, fmt.Appendf(nil, "[%d,%d]", call.Key%hotParts, call.Key))
 	}
 	pending := h.begin(calls)
 	batches, err := c.LookupKeys(ctx, command)
@@ -170,8 +177,10 @@ func (h *hot) change(ctx context.Context, c *conn, calls []registertest.Call) er
 
 // changesOf makes the batch of several changes of one kind.
 func changesOf(calls []registertest.Call) arrow.RecordBatch {
+	var parts []int64
 	keys, values, expected := array.NewInt64Builder(memory.DefaultAllocator), array.NewInt64Builder(memory.DefaultAllocator), array.NewInt64Builder(memory.DefaultAllocator)
 	for _, call := range calls {
+		parts = append(parts, call.Key%hotParts)
 		keys.Append(call.Key)
 		values.Append(call.Value)
 		if call.Conditional {
@@ -180,7 +189,7 @@ func changesOf(calls []registertest.Call) arrow.RecordBatch {
 			expected.AppendNull()
 		}
 	}
-	return batchOf([]string{"k", "v", "__expected_offset"}, keys.NewArray(), values.NewArray(), expected.NewArray())
+	return batchOf([]string{"p", "k", "v", "__expected_offset"}, ints(parts...), keys.NewArray(), values.NewArray(), expected.NewArray())
 }
 
 // judgeHot looks all keys up once more, on a server that is well, and searches for an order of all calls.
@@ -199,9 +208,9 @@ func judgeHot(ctx context.Context, c *conn, clients []*hot) error {
 	if err := h.history.Check(); err != nil {
 		return broken("linearizable: %v", err)
 	}
-	folded, err := foldLog(ctx, c, h.table, "k", func(change) error { return nil })
+	folded, err := foldLog(ctx, c, h.table, hotKey, func(change) error { return nil })
 	if err != nil {
 		return err
 	}
-	return judgeFold(ctx, c, h.table, "k", folded)
+	return judgeFold(ctx, c, h.table, hotKey, folded)
 }

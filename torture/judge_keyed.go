@@ -35,7 +35,7 @@ func foldLog(ctx context.Context, c *conn, table, key string, see func(change) e
 		batch, info := s.Batch(), s.Info()
 		types := column(batch, "__change_type")
 		for i := range int(batch.NumRows()) {
-			ch := change{bucket: info.Bucket, offset: int64(info.From) + int64(i), what: textAt(types, i), key: keyAt(batch, key, i), row: textOfRow(batch, i)}
+			ch := change{bucket: placeOf(info.Partition, info.Bucket), offset: int64(info.From) + int64(i), what: textAt(types, i), key: keyAt(batch, key, i), row: textOfRow(batch, i)}
 			ch.at = func(name string) int64 { return intAt(column(batch, name), i) }
 			if err := foldChange(rows, before, ch); err != nil {
 				return broken("changelog: bucket %d, offset %d of %s: %v", ch.bucket, ch.offset, table, err)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
 )
 
@@ -14,9 +15,9 @@ import (
 // where it lies.
 type logJudge struct {
 	*story
-	buckets int32
-	found   map[int32][]place // by client, then put; bucket -1: not met yet
-	faults  []string
+	shape  shape
+	found  map[int32][]place // by client, then put; bucket -1: not met yet
+	faults []string
 }
 
 // maxFaults is how many contradictions are told.
@@ -29,8 +30,8 @@ func (j *logJudge) fault(format string, args ...any) {
 }
 
 // newLogJudge makes one of what the clients noted.
-func newLogJudge(s *story, buckets int32) *logJudge {
-	j := &logJudge{story: s, buckets: buckets, found: map[int32][]place{}}
+func newLogJudge(s *story, divided shape) *logJudge {
+	j := &logJudge{story: s, shape: divided, found: map[int32][]place{}}
 	for client, puts := range s.clients {
 		at := make([]place, len(puts))
 		for i := range at {
@@ -42,9 +43,9 @@ func newLogJudge(s *story, buckets int32) *logJudge {
 }
 
 // judgeLog reads a table whose clients have come to their ends, and gives every contradiction.
-func judgeLog(ctx context.Context, c *conn, table string, buckets int32, s *story) (faults []string, err error) {
-	j := newLogJudge(s, buckets)
-	for b := range buckets {
+func judgeLog(ctx context.Context, c *conn, table string, divided shape, s *story) (faults []string, err error) {
+	j := newLogJudge(s, divided)
+	for _, b := range divided.places() {
 		if err := j.bucket(ctx, c, table, b); err != nil {
 			return nil, err
 		}
@@ -60,17 +61,22 @@ type lying struct {
 	begin            int64 // offset
 }
 
-// bucket reads one log.
+// bucket reads one log. A partition that nobody put anything into is not there.
 func (j *logJudge) bucket(ctx context.Context, c *conn, table string, b int32) error {
 	l := j.open(b)
-	err := readAll(ctx, c, flight.ScanCommand{Table: flight.Named(table), Bucket: &b}, func(s *flight.Scanner) error {
+	command := flight.ScanCommand{Table: flight.Named(table)}
+	partition, bucket := j.shape.split(b)
+	if command.Bucket = &bucket; partition != "" {
+		command.Partition = &partition
+	}
+	err := readAll(ctx, c, command, func(s *flight.Scanner) error {
 		if from := int64(s.Info().From); from != l.at {
 			j.fault("skipped: bucket %d goes on at offset %d, not at %d", b, from, l.at)
 			l.at = from
 		}
 		return eachRow(s.Batch(), func(row logRow) error { l.row(row); return nil })
 	})
-	if err != nil {
+	if err != nil && quiver.ReasonOf(err) != quiver.PartitionNotFound {
 		return err
 	}
 	l.end()
@@ -160,7 +166,7 @@ func (j *logJudge) puts() {
 			if p.writer == nil {
 				continue
 			}
-			bucket := int32((*p.writer + uint64(put)) % uint64(j.buckets))
+			bucket := j.shape.placeOfPut(*p.writer, int64(put))
 			switch first, gap := leftOut[bucket]; {
 			case at.bucket >= 0 && at.bucket != bucket:
 				j.fault("routed: %s lies in bucket %d, writer %d puts it into %d", name(client, int64(put)), at.bucket, *p.writer, bucket)

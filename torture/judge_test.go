@@ -74,7 +74,7 @@ func (w *judgeWorld) faults(t *testing.T) (words []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := newLogJudge(s, 2)
+	j := newLogJudge(s, shape{buckets: 2})
 	for b := range int32(2) {
 		l := j.open(b)
 		for _, r := range w.logs[b] {

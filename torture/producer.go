@@ -14,7 +14,7 @@ import (
 type producer struct {
 	*client
 	sequenced bool
-	buckets   int32
+	shape     shape
 	writer    uint64
 	epoch     int32
 	known     bool // writer and epoch
@@ -172,15 +172,16 @@ func (p *producer) places(puts []int64, ranges []flight.Range) []*place {
 	out := make([]*place, len(puts))
 	told := map[int32][]flight.Range{}
 	for _, r := range ranges {
-		told[r.Bucket] = append(told[r.Bucket], r)
+		at := placeOf(r.Partition, r.Bucket)
+		told[at] = append(told[at], r)
 	}
 	if !p.sequenced && len(told) != 1 {
 		return out
 	}
 	for i, put := range puts {
-		bucket := int32((p.writer + uint64(put)) % uint64(p.buckets))
+		bucket := p.shape.placeOfPut(p.writer, put)
 		if !p.sequenced {
-			bucket = ranges[0].Bucket
+			bucket = placeOf(ranges[0].Partition, ranges[0].Bucket)
 		}
 		mine, rows := told[bucket], quiver.Offset(p.sizes[put])
 		if len(mine) == 0 || mine[0].Until-mine[0].From < rows {

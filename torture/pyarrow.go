@@ -30,7 +30,7 @@ const firstPyarrow = 100
 // startPyarrow starts one plain and one sequenced producer.
 func (r *round) startPyarrow() (*pyarrow, error) {
 	p := &pyarrow{exited: make(chan struct{}), said: filepath.Join(r.dir, "pyarrow.txt")}
-	p.cmd = exec.Command(r.options.python, "-u", "-c", clientsScript, r.addr, r.table(tableLog), strconv.Itoa(int(r.buckets)),
+	p.cmd = exec.Command(r.options.python, "-u", "-c", clientsScript, r.addr, r.table(tableLog),
 		strconv.FormatUint(r.seed, 10)+"/"+strconv.Itoa(r.number), r.dir)
 	for i := range 2 {
 		path := filepath.Join(r.dir, fmt.Sprint("pyarrow-", firstPyarrow+i, historySuffix))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quiverlog/quiver"
@@ -21,6 +22,7 @@ type round struct {
 	*harness
 	number    int
 	dir       string // of its notes
+	log       shape  // of the log table
 	buckets   int32
 	clients   []*client
 	followers []*follower
@@ -32,7 +34,7 @@ type round struct {
 	ids       *ids
 	hot       []*hot
 	till      *till
-	job       *job                  // nil: the example alone counts
+	jobs      []*client             // of our own
 	program   *program              // nil: there is no Python
 	registers *registertest.History // of hot
 	histories map[string]*history   // by table
@@ -106,6 +108,12 @@ func (h *harness) round(number int, span time.Duration) (err error) {
 func (r *round) makeTables() error {
 	random := dice(r.seed, fmt.Sprint("tables ", r.number))
 	r.buckets = pick(random, int32(1), 3)
+	r.log = shape{buckets: r.buckets}
+	var divided []string // the partition columns of the registers
+	if r.number%3 == 1 {
+		r.log.column, r.log.parts = "part", parts
+		divided = []string{"p"}
+	}
 	compression := pick(random, "as-sent", "as-sent", "none", "lz4", "zstd")
 	r.nemesis.tables = nil
 	source := ""
@@ -125,7 +133,7 @@ func (r *round) makeTables() error {
 		{tableCount, countColumns, []string{"k"}, nil},
 		{tableOnce, onceColumns, []string{"word"}, map[string]string{"auto-increment": "id"}},
 		{tableSum, sumColumns, []string{"k"}, map[string]string{"merge-engine": "aggregation", "aggregate.total": "sum", "aggregate.times": "sum", "aggregate.largest": "max"}},
-		{tableHot, hotColumns, []string{"k"}, nil},
+		{tableHot, hotColumns, strings.Split(hotKey, ","), nil},
 		{tableSales, salesColumns, nil, nil},
 		{tableMinutes, minutesColumns, []string{"store", "minute"}, map[string]string{"merge-engine": "versioned", "merge-engine.version-column": "until"}},
 	} {
@@ -135,6 +143,12 @@ func (r *round) makeTables() error {
 		body := flight.TableCreate{Table: flight.Named(r.table(t.kind)), Schema: flight.SchemaWord{Columns: t.columns},
 			PrimaryKey: t.key, Buckets: &buckets, Options: options, IfNotExists: true}
 		switch t.kind {
+		case tableLog:
+			if r.log.column != "" {
+				body.PartitionBy = []string{r.log.column}
+			}
+		case tableHot:
+			body.PartitionBy = divided
 		case tableSales:
 			body.BucketKey, body.Buckets = []string{"store"}, new(int32(salesBuckets))
 		case tableMinutes:
@@ -165,13 +179,13 @@ func (r *round) client(kind, what string) *client {
 // makeClients makes and starts all clients.
 func (r *round) makeClients() error {
 	for _, sequenced := range []bool{false, true, true} {
-		p := &producer{client: r.client(tableLog, map[bool]string{false: "plain", true: "sequenced"}[sequenced]), sequenced: sequenced, buckets: r.buckets}
+		p := &producer{client: r.client(tableLog, map[bool]string{false: "plain", true: "sequenced"}[sequenced]), sequenced: sequenced, shape: r.log}
 		p.client.session = p.session
 	}
 	a := newAppender(r.client(tableLog, "named"))
 	a.client.session = a.session
 	for _, what := range []string{"follower", "cursor"} {
-		f := newFollower(r.client(tableLog, what), r.buckets)
+		f := newFollower(r.client(tableLog, what), r.log)
 		f.client.session = map[string]func(context.Context, *conn) (bool, error){"follower": f.follow, "cursor": f.poll}[what]
 		r.followers = append(r.followers, f)
 	}
@@ -199,9 +213,10 @@ func (r *round) makeClients() error {
 	}
 	r.till = newTill(r.client(tableSales, "till"))
 	r.till.client.session = r.till.session
-	if r.options.python == "" || r.number%2 == 0 {
-		r.job = &job{client: r.client(tableSales, "job")}
-		r.job.client.session = r.job.session
+	for range r.ownJobs() {
+		j := &job{client: r.client(tableSales, "job")}
+		j.client.session = j.session
+		r.jobs = append(r.jobs, j.client)
 	}
 	for _, c := range r.clients {
 		go c.run()
@@ -220,8 +235,8 @@ func (r *round) makeClients() error {
 
 // finish lets the clients come to their ends on a server that is well, and judges.
 func (r *round) finish() error {
-	if r.job != nil {
-		r.job.end()
+	for _, c := range r.jobs {
+		c.end()
 	}
 	for _, c := range r.clients {
 		if !r.isFollower(c) {
@@ -276,6 +291,14 @@ func (r *round) finish() error {
 	return os.RemoveAll(r.dir)
 }
 
+// ownJobs is how many jobs of the harness count beside the example: one, in every second round, or two instead of it.
+func (r *round) ownJobs() int {
+	if r.options.python == "" || r.options.job == "" {
+		return 2
+	}
+	return 1 - r.number%2
+}
+
 // finishJobs waits until all sales are counted, and ends the jobs.
 func (r *round) finishJobs(c *conn) error {
 	for end := time.Now().Add(patience); ; {
@@ -293,12 +316,12 @@ func (r *round) finishJobs(c *conn) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.Wait(r.ctx, flight.LogWait{Table: flight.Named(tableMinutes), Offsets: offsetsOf(now), TimeoutMS: new(int64(100))}); err != nil {
+		if _, err := c.Wait(r.ctx, flight.LogWait{Table: flight.Named(tableMinutes), Offsets: shape{buckets: r.buckets}.offsets(now), TimeoutMS: new(int64(100))}); err != nil {
 			return err
 		}
 	}
-	if r.job != nil {
-		r.job.finish()
+	for _, c := range r.jobs {
+		c.finish()
 	}
 	if r.program != nil {
 		r.program.finish()
@@ -311,14 +334,18 @@ func (r *round) latest(c *conn, kind string) (map[int32]int64, error) {
 	rows, err := c.Offsets(r.ctx, r.table(kind), flight.Position{Kind: flight.Latest})
 	ends := map[int32]int64{}
 	for _, row := range rows {
-		ends[row.Bucket] = int64(row.Offset)
+		partition := ""
+		if row.Partition != nil {
+			partition = *row.Partition
+		}
+		ends[placeOf(partition, row.Bucket)] = int64(row.Offset)
 	}
 	return ends, err
 }
 
 // isFollower tells those that end last, once it is known where.
 func (r *round) isFollower(c *client) bool {
-	return c == r.view.client || r.job != nil && c == r.job.client || r.program != nil && c == r.program.client || slices.ContainsFunc(r.followers, func(f *follower) bool { return f.client == c })
+	return c == r.view.client || slices.Contains(r.jobs, c) || r.program != nil && c == r.program.client || slices.ContainsFunc(r.followers, func(f *follower) bool { return f.client == c })
 }
 
 // ended makes an error of a server that is well a contradiction, unless the run was ended.
@@ -344,7 +371,7 @@ func (r *round) judge(c *conn) error {
 	if err != nil {
 		return err
 	}
-	faults, err := judgeLog(r.ctx, c, r.table(tableLog), r.buckets, told)
+	faults, err := judgeLog(r.ctx, c, r.table(tableLog), r.log, told)
 	for _, f := range faults {
 		r.violate("%s", f)
 	}
@@ -376,6 +403,8 @@ func keyOf(kind string) string {
 		return "word"
 	case tableMinutes:
 		return minutesKey
+	case tableHot:
+		return hotKey
 	}
 	return "k"
 }

@@ -21,6 +21,7 @@ var rowColumns = []quiver.ColumnSpec{
 	{Name: "of", Type: "int32", Nullable: new(bool)},
 	{Name: "check", Type: "int64", Nullable: new(bool)},
 	{Name: "text", Type: "string"},
+	{Name: "part", Type: "int64", Nullable: new(bool)},
 }
 
 var rowSchema = arrow.NewSchema([]arrow.Field{
@@ -30,7 +31,13 @@ var rowSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "of", Type: arrow.PrimitiveTypes.Int32},
 	{Name: "check", Type: arrow.PrimitiveTypes.Int64},
 	{Name: "text", Type: arrow.BinaryTypes.String, Nullable: true},
+	{Name: "part", Type: arrow.PrimitiveTypes.Int64},
 }, nil)
+
+// parts is into how many partitions a partitioned log table is divided: a put lies in that of its number.
+const parts = 3
+
+func partOf(put int64) int64 { return put % parts }
 
 // logRow is one row.
 type logRow struct {
@@ -68,13 +75,14 @@ func makePut(client int32, put int64, rows int32) arrow.RecordBatch {
 		} else {
 			b.Field(5).AppendNull()
 		}
+		b.Field(6).(*array.Int64Builder).Append(partOf(put))
 	}
 	return b.NewRecordBatch()
 }
 
 // eachRow gives the rows of a batch that was read, each checked.
 func eachRow(batch arrow.RecordBatch, see func(logRow) error) error {
-	if batch.NumCols() < 6 {
+	if batch.NumCols() < 7 {
 		return fmt.Errorf("changed: a batch has the schema %s", batch.Schema())
 	}
 	client, ok0 := batch.Column(0).(*array.Int32)
@@ -83,13 +91,14 @@ func eachRow(batch arrow.RecordBatch, see func(logRow) error) error {
 	of, ok3 := batch.Column(3).(*array.Int32)
 	check, ok4 := batch.Column(4).(*array.Int64)
 	text, ok5 := batch.Column(5).(*array.String)
-	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
+	part, ok6 := batch.Column(6).(*array.Int64)
+	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
 		return fmt.Errorf("changed: a batch has the schema %s", batch.Schema())
 	}
 	for i := range int(batch.NumRows()) {
 		r := logRow{client: client.Value(i), put: put.Value(i), row: row.Value(i), of: of.Value(i), check: check.Value(i)}
 		want, some := textOf(r.check, r.put)
-		if r.check != checkOf(r.client, r.put, r.row, r.of) || text.IsValid(i) != some || some && text.Value(i) != want {
+		if r.check != checkOf(r.client, r.put, r.row, r.of) || text.IsValid(i) != some || some && text.Value(i) != want || part.Value(i) != partOf(r.put) {
 			return fmt.Errorf("changed: a row of %s has other values than it was sent with: %+v %q", name(r.client, r.put), r, text.ValueStr(i))
 		}
 		if err := see(r); err != nil {
