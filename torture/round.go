@@ -235,13 +235,13 @@ func (r *round) makeClients() error {
 
 // finish lets the clients come to their ends on a server that is well, and judges.
 func (r *round) finish() error {
-	for _, c := range r.jobs {
-		c.end()
-	}
 	for _, c := range r.clients {
 		if !r.isFollower(c) {
 			c.finish()
 		}
+	}
+	for _, c := range r.jobs {
+		c.end() // no more sales come
 	}
 	if r.pyarrow != nil {
 		if err := r.pyarrow.finish(); err != nil {

@@ -156,7 +156,7 @@ func (j *job) session(ctx context.Context, c *conn) (done bool, err error) {
 	}
 	defer s.Close()
 	for left := 1 + j.random.IntN(60); left > 0 && s.Next(); left-- {
-		if j.ends() && s.Batch().NumRows() == 0 {
+		if j.ends() && s.Info().Idle {
 			return false, nil // to look at the cursor
 		}
 		if s.Batch().NumRows() == 0 {
