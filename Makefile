@@ -17,7 +17,7 @@ RACE_PKGS := ./internal/... ./arrowlog/... ./tablet/... ./coordinator/... ./flig
 export CGO_ENABLED ?= 0
 
 .PHONY: help build build-fault demo test vet lint unit race fuzz-corpus conformance crash docs \
-        fuzz-long torture torture-clients planted bench bench-smoke golden fmt clean
+        fuzz-long torture torture-clients planted bench bench-peers bench-smoke golden fmt clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ conformance: build build-fault $(VENV)/ready ## real clients against the real bi
 
 bench: build $(VENV)/ready ## all figures of docs/benchmarks.md with their floors in the same run, in half an hour; needs a quiet machine; ARGS
 	QUIVER_PYTHON=$${QUIVER_PYTHON:-$(abspath $(PY))} $(GO) run ./bench $(ARGS)
+
+bench-peers: build ## beside Apache Fluss and Apache Kafka, from packages (JDK 17, Maven): docs/peers.md, about 20 minutes; ARGS=-quick smokes it
+	$(GO) run ./bench/peers $(ARGS)
 
 bench-smoke: ## every benchmark once, to see that it runs
 	$(GO) test -run '^$$' -bench . -benchtime 1x $(PKGS)

@@ -59,12 +59,14 @@ var layers = []layer{
 	{path: "cmd/*", allows: []string{anyAbove}},
 	{path: "sim", allows: []string{anyAbove}},
 	{path: "torture", allows: []string{anyAbove}, goes: everything},
+	{path: "bench/measure"},
+	{path: "bench/peers", allows: []string{anyAbove}, goes: everything},
 	{path: "bench", allows: []string{anyAbove}, goes: everything},
 	{path: "conformance", allows: []string{anyAbove}, goes: everything},
 }
 
 // programs are packages that nobody imports.
-var programs = []string{"cmd/*", "sim", "torture", "bench", "conformance"}
+var programs = []string{"cmd/*", "sim", "torture", "bench", "bench/peers", "conformance"}
 
 // fences keep third-party code where it belongs. Tests may use all of it.
 var fences = []struct {

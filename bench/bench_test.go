@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -37,37 +36,6 @@ func TestFormat(t *testing.T) {
 		if got := format(v); got != want {
 			t.Errorf("%v is written as %q, want %q", v, got, want)
 		}
-	}
-}
-
-func TestParseStat(t *testing.T) {
-	s, ok := parseStat("4217 (a (strange) name) S 17 4217 1 0 -1 4194560 9 8 7 6 150 50 20 5 20 0 1 0 77 1 2")
-	want := stat{id: 4217, parent: 17, cpu: 2 * time.Second, children: 250 * time.Millisecond}
-	if !ok || s != want {
-		t.Errorf("%+v %v, want %+v", s, ok, want)
-	}
-	if _, ok := parseStat("4217"); ok {
-		t.Error("half a line was taken")
-	}
-}
-
-// TestUsage compares the clock of a process with what this one did.
-func TestUsage(t *testing.T) {
-	before, err := cpuTime(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := 0
-	for began := time.Now(); time.Since(began) < 20*time.Millisecond; {
-		sum++
-	}
-	after, err := cpuTime(os.Getpid())
-	if err != nil || after <= before || sum == 0 {
-		t.Errorf("from %v to %v: %v", before, after, err)
-	}
-	m, err := readMemory(os.Getpid())
-	if err != nil || m.resident <= 0 || m.peak < m.resident {
-		t.Errorf("memory %+v: %v", m, err)
 	}
 }
 

@@ -66,7 +66,7 @@ func (b *bench) idle(ctx context.Context, data string, settle, watch time.Durati
 	if err != nil {
 		return nil, err
 	}
-	m[idleMB] = float64(held.resident) / 1e6
+	m[idleMB] = float64(held.Resident) / 1e6
 	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
 	if err != nil {
 		return nil, err

@@ -172,7 +172,7 @@ func (bed *restartBed) restart(ctx context.Context) (metrics, error) {
 	}
 	m[firstReadMS] = since(began) - took
 	held, err := readMemory(p.pid())
-	m[serverPeak] = float64(held.peak) / 1e6
+	m[serverPeak] = float64(held.Peak) / 1e6
 	return m, err
 }
 

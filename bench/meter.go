@@ -53,7 +53,7 @@ func metered(server *process, gb float64, do func() (work, error)) (metrics, err
 			return nil, err
 		}
 		m[serverCPU] = (after - before).Seconds() / times / gb
-		m[serverPeak] = float64(held.peak) / 1e6
+		m[serverPeak] = float64(held.Peak) / 1e6
 	}
 	return m, nil
 }

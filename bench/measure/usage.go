@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bufio"
@@ -15,9 +15,9 @@ import (
 // clockTick is the unit of /proc times, 1/100 s on every Linux that Go runs on.
 const clockTick = 10 * time.Millisecond
 
-// cpuTime is the CPU time that all threads of a process took so far. It is what /proc/PID/stat tells, from the
+// CPUTime is the CPU time that all threads of a process took so far. It is what /proc/PID/stat tells, from the
 // process's clock, which counts nanoseconds and not ticks.
-func cpuTime(pid int) (time.Duration, error) {
+func CPUTime(pid int) (time.Duration, error) {
 	const schedulerClock = 2
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|schedulerClock), &t); err != nil {
@@ -26,14 +26,14 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// held is the memory of a process, in bytes.
-type held struct {
-	resident int64 // now
-	peak     int64 // since resetPeak
+// Held is the memory of a process, in bytes.
+type Held struct {
+	Resident int64 // now
+	Peak     int64 // since ResetPeak
 }
 
-// readMemory reads /proc/PID/status.
-func readMemory(pid int) (m held, err error) {
+// ReadMemory reads /proc/PID/status.
+func ReadMemory(pid int) (m Held, err error) {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return m, err
@@ -47,27 +47,27 @@ func readMemory(pid int) (m held, err error) {
 		kib, _ := strconv.ParseInt(fields[1], 10, 64)
 		switch fields[0] {
 		case "VmRSS:":
-			m.resident = kib << 10
+			m.Resident = kib << 10
 		case "VmHWM:":
-			m.peak = kib << 10
+			m.Peak = kib << 10
 		}
 	}
 	return m, nil
 }
 
-// resetPeak makes the peak of a process count from now on, where the kernel lets us.
-func resetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
+// ResetPeak makes the peak of a process count from now on, where the kernel lets us.
+func ResetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
 
-// load is what the whole machine did so far.
-type load struct {
+// Load is what the whole machine did so far.
+type Load struct {
 	busy   time.Duration // CPU time of everything, steal included
 	ours   time.Duration // of this program and what it started
 	kernel time.Duration // of the kernel's own threads: writeback of what we wrote is among them
 	at     time.Time
 }
 
-// readLoad adds up /proc.
-func readLoad() (l load, err error) {
+// ReadLoad adds up /proc.
+func ReadLoad() (l Load, err error) {
 	l.at = time.Now()
 	if l.busy, err = busyTime(); err != nil {
 		return l, err
@@ -138,8 +138,8 @@ func parseStat(line string) (s stat, ok bool) {
 	return s, true
 }
 
-// foreign is the share of one CPU that other programs took between two readings.
-func foreign(before, after load) float64 {
+// Foreign is the share of one CPU that other programs took between two readings.
+func Foreign(before, after Load) float64 {
 	wall := after.at.Sub(before.at)
 	if wall <= 0 {
 		return 0

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bufio"
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine says where a result was taken and with what.
-type machine struct {
+// Machine says where a result was taken and with what.
+type Machine struct {
 	CPU      string            `json:"cpu"`
 	Cores    int               `json:"cores"`
 	MemoryGB float64           `json:"memory_gb"`
@@ -23,9 +23,9 @@ type machine struct {
 	Versions map[string]string `json:"versions"`
 }
 
-// describeMachine asks the machine, its Python (if any) and the program's own build.
-func describeMachine(ctx context.Context, python, dir string) machine {
-	m := machine{CPU: cpuModel(), Cores: runtime.NumCPU(), Disk: fileSystem(dir), Versions: map[string]string{"go": runtime.Version()}}
+// DescribeMachine asks the machine, its Python (if any) and the program's own build.
+func DescribeMachine(ctx context.Context, python, dir string) Machine {
+	m := Machine{CPU: cpuModel(), Cores: runtime.NumCPU(), Disk: fileSystem(dir), Versions: map[string]string{"go": runtime.Version()}}
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {
 		m.MemoryGB = float64(info.Totalram*uint64(info.Unit)) / 1e9
@@ -90,8 +90,8 @@ func fileSystem(dir string) string {
 	return fmt.Sprintf("type %x", s.Type)
 }
 
-// commit is the revision of the working tree, marked where there is more in it; the results themselves do not count.
-func commit(ctx context.Context) string {
+// Commit is the revision of the working tree, marked where there is more in it; the results themselves do not count.
+func Commit(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
 		return "unknown"
