@@ -21,7 +21,7 @@ import (
 )
 
 // benchWorld is a log on the machine's own disk, below TMPDIR.
-func benchWorld(b *testing.B, s *arrow.Schema) (*world, *Log, string) {
+func benchWorld(b testing.TB, s *arrow.Schema) (*world, *Log, string) {
 	w := newWorld(b, fs.Disk())
 	w.opts.Now = time.Now
 	schema, err := quiver.NewSchema(1, s, nil)
@@ -62,7 +62,7 @@ func tenColumns() *arrow.Schema {
 	return arrow.NewSchema(fields, nil)
 }
 
-func tenColumnBatch(b *testing.B, l *record.Layout, rows int) *record.Batch {
+func tenColumnBatch(b testing.TB, l *record.Layout, rows int) *record.Batch {
 	rb := array.NewRecordBuilder(memory.DefaultAllocator, l.Schema())
 	defer rb.Release()
 	r := rand.New(rand.NewPCG(1, 1))
@@ -208,7 +208,7 @@ func filled(b *testing.B, units, rows int) (*world, string) {
 }
 
 // filledWith writes a log of so many units of rows and returns its directory, as a killed process leaves it.
-func filledWith(b *testing.B, schema *arrow.Schema, units, rows int) (*world, string) {
+func filledWith(b testing.TB, schema *arrow.Schema, units, rows int) (*world, string) {
 	w, l, dir := benchWorld(b, schema)
 	proto := tenColumnBatch(b, w.layout, rows+1) // so that a slice is a batch of its own
 	defer proto.Release()

@@ -37,13 +37,26 @@ func (d *dataset) write(dir string) (*datafile, error) {
 		}
 	}
 	file := &datafile{dataset: d, path: path}
-	for message, err := range file.messages(nil) {
-		if err != nil {
-			return nil, err
+	return file, file.count()
+}
+
+// count finds the logical size: beside the file, where an earlier run left it, or by encoding all batches.
+func (d *datafile) count() error {
+	beside := d.path + ".bytes"
+	text, err := os.ReadFile(beside)
+	if err == nil {
+		if _, err := fmt.Sscan(string(text), &d.logical); err == nil && d.logical > 0 {
+			return nil
 		}
-		file.logical += int64(len(message.body))
 	}
-	return file, nil
+	d.logical = 0
+	for message, err := range d.messages(nil) {
+		if err != nil {
+			return err
+		}
+		d.logical += int64(len(message.body))
+	}
+	return os.WriteFile(beside, fmt.Append(nil, d.logical), 0o644)
 }
 
 func (d *dataset) writeFile(path string) (err error) {

@@ -267,6 +267,7 @@ func (b *bench) runJob(ctx context.Context, j *job, args []string) (err error) {
 		Commit:  b.commit, Machine: describeMachine(ctx, b.python, b.dir),
 	}
 	b.job, b.began, b.budget = j.name, time.Now(), j.budget
+	defer func(warmups, rounds int) { b.warmups, b.rounds = warmups, rounds }(b.warmups, b.rounds) // a job may want fewer
 	b.logf("%s: %s, at most %v", j.name, j.title, j.budget)
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*j.budget, fmt.Errorf("%s took twice its %v", j.name, j.budget))
 	defer cancel()
