@@ -34,8 +34,10 @@ type Reader struct {
 	cols   []int        // the wanted columns, by their places in that schema, ascending; nil: all it has
 
 	// Of the batch that is being made, where nobody keeps it.
-	meta  record.Meta
-	block []byte
+	meta    record.Meta
+	block   []byte
+	regions []record.Region
+	parts   []*buf.Buf
 }
 
 // ReadSpec says what a reader is to give.
@@ -374,11 +376,10 @@ func (r *Reader) take(e entry, m *record.Meta) (*record.Batch, error) {
 	if r.cols == nil {
 		return record.Load(w.head.layout, m, body)
 	}
-	regions, err := m.Regions(w.head.layout, r.cols)
-	if err != nil {
+	if err := r.findRegions(m); err != nil {
 		return nil, err
 	}
-	return r.pick(m, regions, func(region record.Region) (*buf.Buf, error) {
+	return r.pick(m, func(region record.Region) (*buf.Buf, error) {
 		return body.Slice(int(region.From), int(region.Until)), nil
 	})
 }

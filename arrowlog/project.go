@@ -85,10 +85,10 @@ const nearRegions = 16 << 10
 
 // pickFromDisk reads the chosen columns of a batch.
 func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
-	regions, err := m.Regions(r.window.head.layout, r.cols)
-	if err != nil {
+	if err := r.findRegions(m); err != nil {
 		return nil, err
 	}
+	regions := r.regions
 	f, err := r.open(segmentSuffix)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
 		}
 	}()
 	i := 0
-	return r.pick(m, regions, func(region record.Region) (*buf.Buf, error) {
+	return r.pick(m, func(region record.Region) (*buf.Buf, error) {
 		if read == nil || region.Until > at+int64(read.Len()) {
 			until := region.Until
 			for j := i + 1; j < len(regions) && regions[j].From-until <= nearRegions; j++ {
@@ -122,20 +122,27 @@ func (r *Reader) pickFromDisk(e entry, m *record.Meta) (*record.Batch, error) {
 	})
 }
 
-// pick makes the batch of the chosen columns from the ranges of the body that fetch gives.
-func (r *Reader) pick(m *record.Meta, regions []record.Region, fetch func(record.Region) (*buf.Buf, error)) (*record.Batch, error) {
-	parts := make([]*buf.Buf, 0, len(regions))
+// findRegions finds where the chosen columns lie in a batch's body.
+func (r *Reader) findRegions(m *record.Meta) (err error) {
+	r.regions, err = m.AppendRegions(r.regions, r.window.head.layout, r.cols)
+	return err
+}
+
+// pick makes the batch of the chosen columns from their regions, which fetch gives one by one.
+func (r *Reader) pick(m *record.Meta, fetch func(record.Region) (*buf.Buf, error)) (*record.Batch, error) {
 	defer func() {
-		for _, p := range parts {
+		for i, p := range r.parts {
 			p.Release()
+			r.parts[i] = nil
 		}
+		r.parts = r.parts[:0]
 	}()
-	for _, region := range regions {
+	for _, region := range r.regions {
 		p, err := fetch(region)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, p)
+		r.parts = append(r.parts, p)
 	}
-	return record.LoadColumns(r.window.head.layout, m, r.cols, parts)
+	return record.LoadColumns(r.window.head.layout, m, r.cols, r.parts)
 }

@@ -4,7 +4,12 @@
 
 package record
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+
+	"github.com/quiverlog/quiver/internal/buf"
+)
 
 // TestDivideAllocations: a batch whose rows all fall into one bucket costs the list of shares, whatever its rows; one
 // that falls apart costs what its shares take.
@@ -61,5 +66,42 @@ func TestStatsAllocations(t *testing.T) {
 		b.Summarize(all)
 	}); got > 6 {
 		t.Errorf("%v allocations", got)
+	}
+}
+
+// TestLoadAllocations: reading a stored batch costs a few allocations, however many columns it has, and one of its
+// columns costs no more for those beside it.
+func TestLoadAllocations(t *testing.T) {
+	for _, columns := range []int{10, 100} {
+		_, l, b := benchBatch(t, columns, 1)
+		b.Stamp(Stamp{}, 1)
+		meta, parts := b.Stored()
+		body := buf.Wrap(bytes.Join(parts, nil))
+		var m Meta
+		whole := testing.AllocsPerRun(100, func() {
+			must(t, m.Parse(meta, 1))
+			loaded, err := Load(l, &m, body)
+			must(t, err)
+			loaded.Release()
+		})
+		if whole > 3 {
+			t.Errorf("%d columns: %v allocations for all of them", columns, whole)
+		}
+		cols := []int{2}
+		regions, err := m.Regions(l, cols)
+		must(t, err)
+		region := []*buf.Buf{body.Slice(int(regions[0].From), int(regions[0].Until))}
+		one := testing.AllocsPerRun(100, func() {
+			must(t, m.Parse(meta, 1))
+			loaded, err := LoadColumns(l, &m, cols, region)
+			must(t, err)
+			loaded.Release()
+		})
+		if one > 3 {
+			t.Errorf("%d columns: %v allocations for one of them", columns, one)
+		}
+		region[0].Release()
+		body.Release()
+		b.Release()
 	}
 }

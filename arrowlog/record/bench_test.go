@@ -85,7 +85,7 @@ func BenchmarkVerifyDecimals(b *testing.B) {
 	}
 }
 
-func benchBatch(b *testing.B, columns, rows int) (*quiver.Schema, *Layout, *Batch) {
+func benchBatch(b testing.TB, columns, rows int) (*quiver.Schema, *Layout, *Batch) {
 	b.Helper()
 	rec := benchRecord(columns, rows, "")
 	table, l := mustTable(b, rec.Schema())

@@ -83,10 +83,13 @@ func (m *Meta) Parse(meta []byte, seed Seed) error {
 	return m.vectors(&msg)
 }
 
+// zeroDigitBytes is zeroDigits, made once.
+var zeroDigitBytes = []byte(zeroDigits)
+
 // headerSum is the checksum of prefix and metadata with zeros for the 8 digits at the place given.
 func headerSum(meta []byte, digits int, seed Seed) uint32 {
 	crc := checksum(uint32(seed), meta[:digits])
-	crc = checksum(crc, []byte(zeroDigits))
+	crc = checksum(crc, zeroDigitBytes)
 	return checksum(crc, meta[digits+len(zeroDigits):])
 }
 
@@ -182,14 +185,17 @@ func (r Region) Len() int64 { return r.Until - r.From }
 
 // Regions are the ranges of the body that hold the chosen columns, ascending, those that touch joined; columns
 // without bytes have none. The columns are places in the layout, strictly ascending.
-func (m *Meta) Regions(l *Layout, cols []int) ([]Region, error) {
+func (m *Meta) Regions(l *Layout, cols []int) ([]Region, error) { return m.AppendRegions(nil, l, cols) }
+
+// AppendRegions is Regions into memory that is there already.
+func (m *Meta) AppendRegions(out []Region, l *Layout, cols []int) ([]Region, error) {
 	if err := m.fits(l); err != nil {
 		return nil, err
 	}
 	if err := ascending(cols, l.NumColumns()); err != nil {
 		return nil, err
 	}
-	var out []Region
+	out = out[:0]
 	for _, c := range cols {
 		r := m.region(l, c)
 		switch n := len(out); {
@@ -289,21 +295,18 @@ func (m *Meta) check(l *Layout, column int, region []byte) error {
 // of the ranges that Regions gives for them. Each column is checked against its checksum. The batch has the layout
 // l.Pick(cols), keeps the header, and takes its own references on the parts.
 func LoadColumns(l *Layout, m *Meta, cols []int, parts []*buf.Buf) (*Batch, error) {
-	regions, err := m.Regions(l, cols)
+	var memory [16]Region
+	regions, err := m.AppendRegions(memory[:0], l, cols)
 	if err != nil {
 		return nil, err
 	}
 	if len(parts) != len(regions) {
 		return nil, quiver.Errorf(quiver.Internal, "%d parts given for %d regions", len(parts), len(regions))
 	}
-	body := make([][]byte, len(parts), len(parts)+1)
-	var bodyLen int64
 	for i, p := range parts {
-		body[i] = p.Bytes()
-		if int64(len(body[i])) != regions[i].Len() {
-			return nil, quiver.Errorf(quiver.Internal, "part of %d bytes given for a region of %d", len(body[i]), regions[i].Len())
+		if int64(p.Len()) != regions[i].Len() {
+			return nil, quiver.Errorf(quiver.Internal, "part of %d bytes given for a region of %d", p.Len(), regions[i].Len())
 		}
-		bodyLen += int64(len(body[i]))
 	}
 	picked := l.Pick(cols)
 	nodes := make([]node, 0, picked.numNodes())
@@ -318,7 +321,7 @@ func LoadColumns(l *Layout, m *Meta, cols []int, parts []*buf.Buf) (*Batch, erro
 		shift := start
 		if r.Len() > 0 {
 			from := r.From - regions[part].From
-			if err := m.check(l, c, body[part][from:from+r.Len()]); err != nil {
+			if err := m.check(l, c, parts[part].Bytes()[from:from+r.Len()]); err != nil {
 				return nil, err
 			}
 			shift = start + from - r.From
@@ -336,21 +339,33 @@ func LoadColumns(l *Layout, m *Meta, cols []int, parts []*buf.Buf) (*Batch, erro
 			spans = append(spans, s)
 		}
 	}
-	if pad := padding(bodyLen); pad > 0 {
-		body = append(body, zeros[:pad:pad])
-	}
-	owners := make([]*buf.Buf, len(parts))
-	for i, p := range parts {
-		owners[i] = p.Retain()
-	}
-	b := newBatch(picked, m.Rows, nodes, spans, m.Codec, owners)
-	b.setParts(body)
+	b := m.pieced(picked, nodes, spans, parts)
 	if b.producers, err = m.storedProducers(); err != nil {
 		b.Release()
 		return nil, err
 	}
 	b.sealed.stamp = m.Header
 	return b, nil
+}
+
+// pieced is the batch whose body is the parts, one behind the other.
+func (m *Meta) pieced(l *Layout, nodes []node, spans []span, parts []*buf.Buf) *Batch {
+	if len(parts) == 1 && padding(int64(parts[0].Len())) == 0 {
+		return newWhole(l, m.Rows, nodes, spans, m.Codec, parts[0].Retain())
+	}
+	body, owners := make([][]byte, 0, len(parts)+1), make([]*buf.Buf, 0, len(parts))
+	size := int64(0)
+	for _, p := range parts {
+		owners = append(owners, p.Retain())
+		body = append(body, p.Bytes())
+		size += int64(p.Len())
+	}
+	if pad := padding(size); pad > 0 {
+		body = append(body, zeros[:pad:pad])
+	}
+	b := newBatch(l, m.Rows, nodes, spans, m.Codec, owners)
+	b.setParts(body)
+	return b
 }
 
 // columnEnd is where the next buffer may start.

@@ -404,6 +404,46 @@ func goldenStats(t testing.TB) (data []byte, l *Layout, rec arrow.RecordBatch) {
 }
 
 // TestGoldenStats: statistics are read as they were written, for ever, and hinder no reader of Arrow.
+// TestSpreadOfTexts compares the lowest and the highest text with those that looking at each finds, over texts that begin
+// alike, that are few different ones, or all different, with nulls between.
+func TestSpreadOfTexts(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range 300 {
+		few, nulls := r.IntN(2) == 0, r.IntN(3)
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		for range 1 + r.IntN(2000) {
+			switch {
+			case r.IntN(10) < nulls:
+				b.AppendNull()
+			case r.IntN(2) == 0:
+				b.Append(strangeText(r, few))
+			default:
+				b.Append(randomText(r))
+			}
+		}
+		texts := b.NewStringArray()
+		v := values{length: texts.Len(), nulls: texts.NullN()}
+		for i, buffer := range texts.Data().Buffers() {
+			if buffer != nil {
+				v.buffers[i] = buffer.Bytes()
+			}
+		}
+		var want spread
+		for i := range texts.Len() {
+			if text := texts.Value(i); texts.IsValid(i) {
+				want.add(prefixOf([]byte(text), 0, len(text)))
+			}
+		}
+		if got := spreadTexts[int32](&v); got != want {
+			t.Fatalf("%v is found, %v it is", got, want)
+		}
+		texts.Release()
+		b.Release()
+	}
+}
+
 func TestGoldenStats(t *testing.T) {
 	path := filepath.Join("testdata", "segment-v1-stats.arrows")
 	got, l, rec := goldenStats(t)

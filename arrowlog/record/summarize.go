@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"unicode/utf8"
 
@@ -403,23 +404,65 @@ func (r *spread) add(p prefix) {
 }
 
 func spreadTexts[T int32 | int64](v *values) (r spread) {
-	offsets, data, valid := cast[T](v.buffers[1]), v.buffers[2], v.bitmap()
-	for i := range v.length {
-		if bit(valid, int64(i)) {
-			r.add(prefixOf(data, int(offsets[i]), int(offsets[i+1])))
+	offsets, data, valid := cast[T](v.buffers[1])[:v.length+1], v.buffers[2], v.bitmap()
+	low, high := uint64(math.MaxUint64), uint64(0) // first words of the lowest and the highest
+	quick, misses := true, 0                       // these tell enough; how often they did not
+	until := int(offsets[0])
+	for i, end := range offsets[1:] {
+		from := until
+		until = int(end)
+		if quick && from+8 <= len(data) {
+			if p := firstWord(data[from:], until-from); low < p && p < high {
+				continue // that changes nothing, be it null
+			}
+			misses++
+			quick = misses < enoughMisses || misses < i/enoughMisses
+		}
+		if (valid == nil || bit(valid, int64(i))) && !r.holds(data, from, until) {
+			r.add(prefixOf(data, from, until))
+			low, high = r.low.high, r.high.high
 		}
 	}
 	return r
 }
 
+// enoughMisses is how many texts of a column are looked at twice before it shows whether more than one in as many are:
+// then texts begin alike, or are few different ones, and the first look is left out.
+const enoughMisses = 32
+
+// firstWord is the first eight bytes of a text of n bytes, big endian, zeros behind the last one.
+func firstWord(in []byte, n int) uint64 {
+	return binary.BigEndian.Uint64(in) &^ (math.MaxUint64 >> (8 * uint(n)))
+}
+
 func spreadFixed(v *values, width int) (r spread) {
 	data, valid := v.buffers[1], v.bitmap()
 	for i := range v.length {
-		if bit(valid, int64(i)) {
-			r.add(prefixOf(data, i*width, (i+1)*width))
+		from, until := i*width, (i+1)*width
+		if (valid == nil || bit(valid, int64(i))) && !r.holds(data, from, until) {
+			r.add(prefixOf(data, from, until))
 		}
 	}
 	return r
+}
+
+// holds says that the prefix of data[from:until] lies between the lowest and the highest so far, without a branch that
+// depends on the text: where many begin alike. Texts near the end of the data are left to add.
+func (r *spread) holds(data []byte, from, until int) bool {
+	if !r.some || from+statsText > len(data) {
+		return false
+	}
+	in, n := data[from:from+statsText:from+statsText], uint(until-from)
+	high := firstWord(in, int(n))
+	low := binary.BigEndian.Uint64(in[8:]) &^ (math.MaxUint64 >> (8 * (max(n, 8) - 8)))
+	length := uint64(min(n, statsText+1))
+	_, below := bits.Sub64(length, uint64(r.low.length), 0)
+	_, below = bits.Sub64(low, r.low.low, below)
+	_, below = bits.Sub64(high, r.low.high, below)
+	_, above := bits.Sub64(uint64(r.high.length), length, 0)
+	_, above = bits.Sub64(r.high.low, low, above)
+	_, above = bits.Sub64(r.high.high, high, above)
+	return below|above == 0
 }
 
 // texts adds the bounds of texts: the lower one cut, the upper one cut and rounded up, if it is long.
