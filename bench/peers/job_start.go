@@ -43,7 +43,7 @@ func runStart(ctx context.Context, p *peers, r *result) error {
 	}
 	r.Notes = []string{
 		fmt.Sprintf("From the start of the first process on an empty directory until the server says that it is ready, files in the page cache, nothing else running; Kafka's time includes formatting its storage. Resident memory of all processes after %v, CPU over the %v that follow.", settle, watch),
-		"Fluss's processes start one after the other, each when the one before listens, as its scripts do; heaps are limited to 3 GB, 512 MB and 256 MB, Kafka's to 2 GB.",
+		"Fluss's processes start one after the other, each when the one before listens; heaps are limited to 3 GB, 512 MB and 256 MB, Kafka's to 2 GB.",
 	}
 	for _, other := range []int{1, 2} {
 		for _, metric := range []string{readySec, idleMB, idleCPU} {

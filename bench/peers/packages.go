@@ -153,8 +153,9 @@ func (p *packages) noteJava(ctx context.Context) error {
 // java is the command of a Java program.
 func (p *packages) java(classpath string, args ...string) *exec.Cmd {
 	// The two packages are those that Fluss's Netty and Arrow reach into.
-	opens := []string{"--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED"}
-	return exec.Command("java", append(append(opens, "-cp", classpath), args...)...)
+	options := make([]string, 0, 4+len(args))
+	options = append(options, "--add-opens=java.base/java.nio=ALL-UNNAMED", "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED", "-cp", classpath)
+	return exec.Command("java", append(options, args...)...)
 }
 
 // javaClient is the command of one of our Java clients.

@@ -316,7 +316,9 @@ final class FlussClient {
         Semaphore room = new Semaphore(flight);
         long began = System.nanoTime();
         for (long i = 0; i < most && System.nanoTime() - began < limit; i++) {
-            room.acquire();
+            if (!room.tryAcquire(30, TimeUnit.SECONDS)) {
+                throw new IllegalStateException("a lookup without an answer after 30 s");
+            }
             long sent = System.nanoTime();
             lookuper.lookup(GenericRow.of(ThreadLocalRandom.current().nextLong(keys))).whenComplete((result, e) -> {
                 times.add(System.nanoTime() - sent);

@@ -25,9 +25,10 @@ async def append(order):
     _, batches = batches_of(order)
     writer = (await table_of(order)).new_append().create_writer()
     began = time.perf_counter()
-    for batch in batches:
-        writer.write_arrow_batch(batch)
+    handles = [writer.write_arrow_batch(batch) for batch in batches]
     await writer.flush()
+    for handle in handles:  # flush() returns, whatever became of them
+        await handle.wait()
     return {"seconds": time.perf_counter() - began, "rows": sum(batch.num_rows for batch in batches)}
 
 
