@@ -102,7 +102,7 @@ func (c *client) close() {
 }
 
 // orderTime bounds every order.
-const orderTime = 2 * time.Minute
+const orderTime = 3 * time.Minute
 
 // do carries out one order. A client that takes too long, or whose run is over, is killed.
 func (c *client) do(ctx context.Context, o order) (a answer, err error) {

@@ -155,6 +155,7 @@ type peers struct {
 	*packages
 	warmups  int
 	dir      string // scratch directory
+	lock     *os.File
 	progress io.Writer
 	launcher *launcher
 	quiver   *quiverSystem // nil until a job needs it
@@ -179,6 +180,9 @@ func newPeers(ctx context.Context, o *options, progress io.Writer) (*peers, erro
 		return nil, fmt.Errorf("no server at %q, `make build` makes it: %w", o.binary, err)
 	}
 	var err error
+	if p.lock, err = lockDir(o.work); err != nil {
+		return nil, err
+	}
 	if p.packages, err = getPackages(ctx, o.source, o.work, p.logf); err != nil {
 		return nil, err
 	}
@@ -201,7 +205,22 @@ func (p *peers) close() error {
 		p.kafka.close()
 	}
 	p.launcher.close()
-	return os.RemoveAll(p.dir)
+	return errors.Join(os.RemoveAll(p.dir), p.lock.Close())
+}
+
+// lockDir takes a directory for this run: another one would compile into it, and measure this one's load.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another run works in %s: %w", dir, err), lock.Close())
+	}
+	return lock, nil
 }
 
 func (p *peers) logf(text string, args ...any) { fmt.Fprintf(p.progress, text+"\n", args...) }

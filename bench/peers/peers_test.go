@@ -107,6 +107,27 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestOneRunAtATime(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockDir(dir); err == nil {
+		t.Error("two runs work in one directory")
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOrders(t *testing.T) {
 	o := order{"do": "scan", "rows": "3"}.with(order{"rows": "4", "conf": "a=b;c=d"})
 	if got, want := o.line(), "conf=a=b;c=d\tdo=scan\trows=4\n"; got != want {

@@ -67,7 +67,7 @@ async def scan(order):
 
 
 def waiting(verb):
-    return lambda order: loop.run_until_complete(asyncio.wait_for(verb(order), 120))
+    return lambda order: loop.run_until_complete(asyncio.wait_for(verb(order), 170))
 
 
 serve({"load": lambda order: load(order["file"]) and None, "append": waiting(append), "one": waiting(one), "scan": waiting(scan)})
