@@ -51,10 +51,11 @@ var layers = []layer{
 	{path: "coordinator/metastore", allows: []string{"internal/fs", "internal/fault", "internal/planted"}, goes: "pebble vfs zookeeper"},
 	{path: "coordinator", allows: []string{"", "coordinator/metastore"}},
 	{path: "flight/internal/codec", allows: []string{"internal/buf"}, goes: "grpc"},
+	{path: "flight/internal/intake", allows: []string{""}, goes: "grpc"},
 	// The Go client passes what a server sends through the same gate as a server passes what a client sends.
 	{path: "flight", allows: []string{"", "flight/internal/codec", "arrowlog/record"}, goes: "grpc",
 		tests: []string{"node"}}, // godoc shows the client's examples where the client is, and they run against a real node
-	{path: "flight/server", allows: []string{"", "flight", "flight/internal/codec", "arrowlog/record", "internal/filter", "kv", "tablet/scan", "tablet", "coordinator", "internal/buf", "internal/fault"}, goes: "grpc"},
+	{path: "flight/server", allows: []string{"", "flight", "flight/internal/codec", "flight/internal/intake", "arrowlog/record", "internal/filter", "kv", "tablet/scan", "tablet", "coordinator", "internal/buf", "internal/fault"}, goes: "grpc"},
 	{path: "node", allows: []string{anyAbove}},
 	{path: "cmd/*", allows: []string{anyAbove}},
 	{path: "sim", allows: []string{anyAbove}},

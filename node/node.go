@@ -25,11 +25,11 @@ import (
 	"github.com/quiverlog/quiver/tablet"
 )
 
-// Connections that are served at one time; more wait until one of them ends.
-const (
-	maxConnections     = 10_000
-	maxHTTPConnections = 256
-)
+// maxHTTPConnections are served at one time; more wait until one of them ends.
+const maxHTTPConnections = 256
+
+// changeMessages is how many of the largest messages the rows may take that one batch finds or changes.
+const changeMessages = 4
 
 // Node is one process of Quiver. Open it, Run it, Close it.
 type Node struct {
@@ -124,7 +124,7 @@ func (n *Node) openServers() (err error) {
 		Reserve: func(ctx context.Context, table quiver.TableID, count int64) (int64, error) {
 			return n.coordinator.ReserveNumbers(ctx, table, count)
 		},
-		FS: o.FS, Data: o.Data,
+		FS: o.FS, Data: o.Data, RowMemory: o.RowMemory, ChangeBytes: int(min(changeMessages*o.MaxMessage, 1<<30)),
 	})
 	n.coordinator, err = coordinator.Open(context.Background(), n.store, coordinator.Options{
 		Now: o.Now, Reconcile: n.tablets.Reconcile, Logger: o.Logger, Registerer: n.registry,
@@ -136,7 +136,8 @@ func (n *Node) openServers() (err error) {
 		return err
 	}
 	n.service = server.New(n.coordinator, n.tablets, server.Options{
-		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory, CreateTables: o.CreateTables, Location: n.location(),
+		MaxMessage: o.MaxMessage, PutMemory: o.PutMemory,
+		Receive: o.Receive, Send: o.Send, Calls: o.Calls, Connections: o.Connections, CreateTables: o.CreateTables, Location: n.location(),
 		Now: o.Now, Logger: o.Logger, Registerer: n.registry,
 	})
 	n.grpc = n.service.NewGRPC()
@@ -148,7 +149,6 @@ func (n *Node) listen() (err error) {
 	if n.flight, err = net.Listen("tcp", n.options.FlightAddr); err != nil {
 		return fmt.Errorf("listen for Flight on %s: %w; give another --flight-addr", n.options.FlightAddr, err)
 	}
-	n.flight = netutil.LimitListener(n.flight, maxConnections)
 	if n.options.HTTPAddr == "" {
 		return nil
 	}
@@ -186,7 +186,7 @@ func (n *Node) HTTPAddr() string {
 func (n *Node) Run(ctx context.Context) error {
 	group, background := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		if err := n.grpc.Serve(n.flight); background.Err() == nil {
+		if err := n.grpc.Serve(n.service.Listen(n.flight)); background.Err() == nil {
 			return err
 		}
 		return nil // told to stop, perhaps before it began
@@ -195,6 +195,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return ignoreClosed(n.web.Serve(n.http)) })
 	}
 	group.Go(func() error { return n.tablets.Run(background) })
+	group.Go(func() error { return n.service.Watch(background) })
 	group.Go(func() error { return n.heal(background) })
 	group.Go(func() error { return n.collect(background) })
 	group.Go(func() error { return n.autoPartitions(background) })

@@ -13,6 +13,11 @@ import (
 const (
 	DefaultMaxMessage = 256 << 20 // also what the wire contract promises
 	DefaultPutMemory  = 512 << 20
+	DefaultReceive    = 576 << 20 // two messages of the largest size, and some
+	DefaultSend       = 512 << 20
+	DefaultRowMemory  = 192 << 20
+	DefaultCalls      = 16_384
+	DefaultConns      = 10_000
 	DefaultDrainTime  = 10 * time.Second
 )
 
@@ -24,6 +29,11 @@ type Options struct {
 	HTTPAddr    string        // host:port of the HTTP listener; empty: none
 	MaxMessage  int64         // largest body of one message, in bytes
 	PutMemory   int64         // bytes of messages on their way in, over all streams
+	Receive     int64         // bytes of messages that come in and nobody has taken yet, over all streams
+	Send        int64         // bytes of rows that were sent and no reader has taken yet, over all streams
+	RowMemory   int64         // bytes of the store of primary-key tables: cache and memtables
+	Calls       int           // that may run at one time
+	Connections int           // to the Flight port that may be open at one time
 	DrainTime   time.Duration // how long calls may take to end once the node was told to stop; 0: 10 s
 	DiskReserve int64         // free bytes below which puts are refused; 0: 2 % of the disk, at most 2 GiB; negative: none
 
@@ -54,6 +64,21 @@ func (o Options) withDefaults() Options {
 	if o.PutMemory == 0 {
 		o.PutMemory = DefaultPutMemory
 	}
+	if o.Receive == 0 {
+		o.Receive = max(DefaultReceive, 2*o.MaxMessage+64<<20)
+	}
+	if o.Send == 0 {
+		o.Send = DefaultSend
+	}
+	if o.RowMemory == 0 {
+		o.RowMemory = DefaultRowMemory
+	}
+	if o.Calls == 0 {
+		o.Calls = DefaultCalls
+	}
+	if o.Connections == 0 {
+		o.Connections = DefaultConns
+	}
 	if o.DrainTime == 0 {
 		o.DrainTime = DefaultDrainTime
 	}
@@ -83,6 +108,18 @@ func (o Options) validate() error {
 	}
 	if o.PutMemory < 1<<20 {
 		faults = append(faults, fmt.Errorf("the memory for puts is %d bytes, it must be at least 1 MiB", o.PutMemory))
+	}
+	if least := o.MaxMessage + 4<<20; o.Receive < least {
+		faults = append(faults, fmt.Errorf("the memory for messages that come in is %d bytes, it must be at least the largest message and 4 MiB, %d bytes", o.Receive, least))
+	}
+	if o.Send < 1<<20 {
+		faults = append(faults, fmt.Errorf("the memory for rows on their way out is %d bytes, it must be at least 1 MiB", o.Send))
+	}
+	if o.RowMemory < 4<<20 {
+		faults = append(faults, fmt.Errorf("the memory of the store of rows is %d bytes, it must be at least 4 MiB", o.RowMemory))
+	}
+	if o.Calls < 1 || o.Connections < 1 {
+		faults = append(faults, fmt.Errorf("%d calls over %d connections may run, there must be one of each at least", o.Calls, o.Connections))
 	}
 	return errors.Join(faults...)
 }

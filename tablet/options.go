@@ -27,6 +27,10 @@ type Options struct {
 	// the logs. Without them there are no such tables.
 	FS   fs.FS
 	Data string
+	// RowMemory is for the store of these rows, cache and memtables, in bytes. Default: what package kv takes.
+	RowMemory int64
+	// ChangeBytes bounds the rows that one batch finds, and its changelog. Default: that of package kv.
+	ChangeBytes int
 	// Self is this server among the members of an in-sync set. Default: 0.
 	Self replica.Member
 	// Logger gets what an operator should know. Default: slog.Default.

@@ -17,6 +17,8 @@ import (
 type rowStore struct {
 	fsys    fs.FS
 	path    string // "": there is none
+	memory  int64  // for cache and memtables; 0: what package kv takes
+	change  int    // bytes that one batch may find or change; 0: likewise
 	logger  *slog.Logger
 	metrics *metrics
 
@@ -61,6 +63,7 @@ func (r *rowStore) directoryLocked() (*kv.Dir, error) {
 	if r.dir == nil {
 		dir, err := kv.OpenDir(r.fsys, r.fsys.PathJoin(r.path, rowsDir), kv.Options{
 			Checkpoints: r.fsys.PathJoin(r.path, checkpointDir), Logger: r.logger,
+			CacheBytes: r.memory / 3, MemtableBytes: r.memory / 6, ChangeBytes: r.change,
 		})
 		if err != nil {
 			return nil, err

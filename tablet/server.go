@@ -61,7 +61,7 @@ func New(disk *arrowlog.Disk, o Options) *Server {
 		unsettled: make(map[*Tablet]quiver.Offset),
 	}
 	s.metrics = newMetrics(o.Registerer, s)
-	s.rows = &rowStore{fsys: o.FS, path: o.Data, logger: s.options.Logger, metrics: s.metrics}
+	s.rows = &rowStore{fsys: o.FS, path: o.Data, memory: o.RowMemory, change: o.ChangeBytes, logger: s.options.Logger, metrics: s.metrics}
 	return s
 }
 

@@ -11,10 +11,11 @@ import (
 // A few bytes of a client may stand for a gigabyte: compressed bodies, dictionaries, runs. The budget for bodies as they
 // arrive does not see that, so what becomes of them has a bound of its own, over all streams.
 const (
-	decodePlaces  = 32        // messages at a time that become something small
+	decodePlaces  = 32        // messages at a time that become something small, at most
 	decodeSmall   = 16 << 20  // bytes that a small one may become
+	decodeFew     = 2         // messages at a time, however little memory there is
 	decodeHuge    = 256 << 20 // from here on the memory goes back to the system at once
-	dictionaries  = 256 << 20 // bytes of dictionaries, over all streams
+	dictionaries  = 256 << 20 // bytes of dictionaries, over all streams, at most
 	dictionaryOwn = 1 << 20   // bytes of dictionaries that a stream may have in any case
 )
 
@@ -27,8 +28,14 @@ type decoding struct {
 	held   *buf.Budget // what streams keep of their dictionaries beyond dictionaryOwn
 }
 
-func newDecoding() *decoding {
-	return &decoding{places: buf.NewBudget(decodePlaces), large: buf.NewBudget(1), held: buf.NewBudget(dictionaries)}
+// newDecoding gives the bounds that go with the budget of messages on their way in: together they take about as much
+// again.
+func newDecoding(memory int64) *decoding {
+	return &decoding{
+		places: buf.NewBudget(min(max(memory/decodeSmall, decodeFew), decodePlaces)),
+		large:  buf.NewBudget(1),
+		held:   buf.NewBudget(min(memory/2, dictionaries)),
+	}
 }
 
 // grant is what a stream holds of it: for the message at hand, and for its dictionaries.

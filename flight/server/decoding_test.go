@@ -12,7 +12,7 @@ import (
 // Small messages are decoded beside each other and beside one large one; a second large one waits for the first.
 func TestLargeMessagesAreDecodedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDecoding()
+		d := newDecoding(512 << 20)
 		var first, second, small grant
 		admit := func(g *grant, bytes int64) {
 			t.Helper()
@@ -54,7 +54,7 @@ func TestLargeMessagesAreDecodedOneByOne(t *testing.T) {
 // Only so many messages are decoded at a time, however small.
 func TestDecodingHasPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDecoding()
+		d := newDecoding(512 << 20)
 		var grants [decodePlaces]grant
 		for i := range grants {
 			if err := d.admit(t.Context(), &grants[i], 1); err != nil {
@@ -78,7 +78,7 @@ func TestDecodingHasPlaces(t *testing.T) {
 // A stream has its first dictionaries in any case; what it keeps beyond them counts against all streams, is refused
 // above the bound, and is given back with the stream.
 func TestDictionariesAreCounted(t *testing.T) {
-	d := newDecoding()
+	d := newDecoding(512 << 20)
 	var big, little grant
 	if err := d.keep(&big, dictionaries); err != nil {
 		t.Fatal(err)

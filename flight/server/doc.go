@@ -15,6 +15,8 @@
 //	        answer_shape.go how current rows become batches
 //	plans   info.go         GetFlightInfo, GetSchema, ListFlights, PollFlightInfo
 //	actions action.go       the table of actions; act_*.go one file per family
+//	memory  decoding.go     what compressed bodies, dictionaries and runs become on their way in
+//	        ../internal/intake  what gRPC holds: messages that come in, rows that readers do not take; guard.go tells it
 //	errors  guard.go        every error leaves as a status of flight/status.go; a panic ends one call, not the server
 //
 // # Goroutines of a put

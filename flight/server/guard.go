@@ -11,12 +11,15 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/flight/internal/intake"
 )
 
 // guardUnary gives unary calls their status and keeps their panics from ending the server.
 func (s *Service) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
-	defer func() { err = s.leave(info.FullMethod, recover(), err) }()
-	s.enter(info.FullMethod)
+	defer func() { err = s.leave(ctx, info.FullMethod, recover(), err) }()
+	s.enter(ctx, info.FullMethod)
+	intake.From(ctx).Took()
 	if s.isDraining() {
 		return nil, errDraining()
 	}
@@ -25,25 +28,80 @@ func (s *Service) guardUnary(ctx context.Context, req any, info *grpc.UnaryServe
 
 // guardStream does the same for streams.
 func (s *Service) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) (err error) {
-	defer func() { err = s.leave(info.FullMethod, recover(), err) }()
-	s.enter(info.FullMethod)
+	ctx := stream.Context()
+	defer func() { err = s.leave(ctx, info.FullMethod, recover(), err) }()
+	s.enter(ctx, info.FullMethod)
 	if s.isDraining() {
 		return errDraining()
 	}
-	return handle(srv, stream)
+	return handle(srv, countedStream{stream, intake.From(ctx)})
+}
+
+// countedStream tells the intake which messages were taken, and which are on their way out.
+type countedStream struct {
+	grpc.ServerStream
+	held *intake.Stream
+}
+
+// SendMsg sends a message. One with a body waits until there is memory for it among what readers have not taken yet.
+func (c countedStream) SendMsg(m any) error {
+	out, ok := m.(*codec.Out)
+	if !ok || out.Owner == nil || c.held == nil {
+		return c.ServerStream.SendMsg(m)
+	}
+	on := &sending{Owner: out.Owner, stream: c.held, bytes: messageCost}
+	for _, part := range out.Body {
+		on.bytes += int64(len(part))
+	}
+	if err := c.held.Hold(on.bytes); err != nil {
+		return err
+	}
+	out.Owner = on
+	return c.ServerStream.SendMsg(out)
+}
+
+// sending is the owner of a body on its way out.
+type sending struct {
+	codec.Owner
+	stream *intake.Stream
+	bytes  int64
+}
+
+// Release gives the body back, and its bytes to who waits for memory.
+func (s *sending) Release() {
+	s.Owner.Release()
+	s.stream.Let(s.bytes)
+}
+
+// RecvMsg takes a message. The error of a stream that was given up says why.
+func (c countedStream) RecvMsg(m any) error {
+	c.held.Await()
+	err := c.ServerStream.RecvMsg(m)
+	if err == nil {
+		c.held.Took()
+	} else if why := c.held.GivenUp(); why != nil {
+		return why
+	}
+	return err
 }
 
 func (s *Service) isDraining() bool { return s.serving.Err() != nil }
 
 // enter counts a call that begins; leave follows.
-func (s *Service) enter(method string) {
+func (s *Service) enter(ctx context.Context, method string) {
 	s.calls.begin()
+	intake.From(ctx).Begin()
 	s.metrics.began(method)
 }
 
 // leave turns what a call ended with into a status.
-func (s *Service) leave(method string, panicked any, err error) error {
+func (s *Service) leave(ctx context.Context, method string, panicked any, err error) error {
 	defer s.calls.end()
+	held := intake.From(ctx)
+	defer held.End()
+	if why := held.GivenUp(); why != nil && err != nil && quiver.ReasonOf(err) == "" {
+		err = why // that the context ended is what became of it
+	}
 	if panicked != nil {
 		err = s.panicked(method, panicked)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
+	"github.com/quiverlog/quiver/flight/internal/intake"
 	"github.com/quiverlog/quiver/tablet/scan"
 )
 
@@ -105,11 +106,45 @@ func newMetrics(r prometheus.Registerer, s *Service) *metrics {
 		func() float64 { return float64(s.memory.Used()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "quiver_put_memory_limit_bytes", Help: "The budget of puts."},
 		func() float64 { return float64(s.memory.Limit()) })
+	for name, about := range map[string]struct {
+		help string
+		of   func(intake.Usage) int64
+	}{
+		"quiver_receive_memory_bytes":       {"Memory of messages that come in and were not taken yet.", func(u intake.Usage) int64 { return u.Received }},
+		"quiver_receive_memory_peak_bytes":  {"The most there was of it.", func(u intake.Usage) int64 { return u.PeakReceived }},
+		"quiver_receive_memory_limit_bytes": {"The budget of it; small messages may go an eighth beyond it.", func(intake.Usage) int64 { return s.options.Receive }},
+		"quiver_send_memory_bytes":          {"Memory of rows that were sent and not taken by their readers yet.", func(u intake.Usage) int64 { return u.Sent }},
+		"quiver_send_memory_peak_bytes":     {"The most there was of it.", func(u intake.Usage) int64 { return u.PeakSent }},
+		"quiver_send_memory_limit_bytes":    {"The budget of it.", func(intake.Usage) int64 { return s.options.Send }},
+		"quiver_calls_open":                 {"Calls that run.", func(u intake.Usage) int64 { return int64(u.Streams) }},
+		"quiver_connections_open":           {"Connections to the Flight port that are open.", func(u intake.Usage) int64 { return int64(u.Connections) }},
+	} {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: about.help}, func() float64 { return float64(about.of(s.usage())) })
+	}
+	for name, about := range map[string]struct {
+		help string
+		of   func(intake.Usage) int64
+	}{
+		"quiver_memory_waits_total":        {"Messages and rows that waited for the memory of one of these budgets.", func(u intake.Usage) int64 { return u.Waits }},
+		"quiver_calls_given_up_total":      {"Calls that were ended because they kept memory and went on too slowly.", func(u intake.Usage) int64 { return u.GivenUp }},
+		"quiver_calls_refused_total":       {"Calls that were refused, or ended for others, because too many ran.", func(u intake.Usage) int64 { return u.RefusedStreams }},
+		"quiver_connections_refused_total": {"Connections that were closed because too many were open.", func(u intake.Usage) int64 { return u.RefusedConnections }},
+	} {
+		f.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: about.help}, func() float64 { return float64(about.of(s.usage())) })
+	}
 	return m
 }
 
 func histogram(f promauto.Factory, name, help string, buckets []float64) prometheus.Histogram {
 	return f.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+}
+
+// usage is what calls and connections hold.
+func (s *Service) usage() intake.Usage {
+	if s.intake == nil {
+		return intake.Usage{}
+	}
+	return s.intake.Usage()
 }
 
 // isTable tells whether there is such a table.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/flight/internal/intake"
 	"github.com/quiverlog/quiver/tablet"
 )
 
@@ -135,6 +136,9 @@ func (p *put) answer() error {
 		if err := p.stream.SendMsg(&codec.PutResult{Metadata: next.text}); err != nil {
 			p.queue.close(errors.Join(errClientGone, err))
 			<-p.answers.done
+			if intake.From(p.ctx).GivenUp() != nil {
+				return p.answers.failure() // which tells what is durable
+			}
 			return err
 		}
 		p.service.metrics.answers.Inc()

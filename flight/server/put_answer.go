@@ -82,6 +82,13 @@ func (a *putAnswers) finish(err error, rest quiver.Outcome) {
 	a.signal()
 }
 
+// failure is what the call ends with, once finish was called.
+func (a *putAnswers) failure() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
+}
+
 func (a *putAnswers) signal() {
 	select {
 	case a.wake <- struct{}{}:

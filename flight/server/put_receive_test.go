@@ -44,7 +44,7 @@ func TestBodyOfTheFirstMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	s := New(c, nil, Options{MaxMessage: 1 << 20, PutMemory: 1 << 20, CreateTables: true, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	s := New(c, nil, Options{MaxMessage: 1 << 20, PutMemory: 1 << 20, Receive: 1 << 20, Send: 1 << 20, Calls: 1, Connections: 1, CreateTables: true, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	schema := arrow.NewSchema([]arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int64}}, nil)
 	header, err := record.ServedSchema(schema)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ import (
 	"github.com/quiverlog/quiver/coordinator"
 	"github.com/quiverlog/quiver/flight"
 	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/flight/internal/intake"
 	"github.com/quiverlog/quiver/internal/buf"
 	"github.com/quiverlog/quiver/tablet"
 )
@@ -32,6 +34,10 @@ import (
 type Options struct {
 	MaxMessage   int64  // largest body of one message, in bytes
 	PutMemory    int64  // bytes of bodies on their way in, over all streams; over it streams wait
+	Receive      int64  // bytes of messages that gRPC puts together and of those nobody has taken, over all streams
+	Send         int64  // bytes of rows on their way out, over all streams; over it they wait, and who does not read is ended
+	Calls        int    // that may run
+	Connections  int    // that may be open
 	CreateTables bool   // a table may be created by the first batch put into it
 	Location     string // where clients reach this node, "grpc://host:port"
 	Now          func() time.Time
@@ -47,11 +53,12 @@ const (
 	handshakeTime  = 5 * time.Second
 	pingTime       = time.Minute      // of silence, after which a connection is asked whether it lives
 	pingTimeout    = 20 * time.Second // to answer; then its streams end
-	ioBuffer       = 256 << 10        // of a connection, each way: where gRPC's own throughput levels off
-	storedBytes    = 3 << 20          // of a stored batch: larger ones are split on the way in
-	maxDecompress  = 4                // decompressed bytes of a message, as a multiple of the largest message
-	waitingAnswers = 4096             // flushes of one stream that may wait to be answered; then it is not read on
-	waitingBytes   = 1 << 20          // bytes of such answers, likewise
+	ioBuffer       = 256 << 10        // of a connection that sends: where gRPC's own throughput levels off
+	watchEvery     = 5 * time.Second
+	storedBytes    = 3 << 20 // of a stored batch: larger ones are split on the way in
+	maxDecompress  = 4       // decompressed bytes of a message, as a multiple of the largest message
+	waitingAnswers = 4096    // flushes of one stream that may wait to be answered; then it is not read on
+	waitingBytes   = 1 << 20 // bytes of such answers, likewise
 )
 
 // Service is the Flight service of one node.
@@ -69,6 +76,7 @@ type Service struct {
 	actions     []action
 	streams     atomic.Uint32 // put streams so far
 	calls       calls
+	intake      *intake.Intake
 	metrics     *metrics
 
 	serving context.Context // ends when the service takes nothing new
@@ -83,8 +91,11 @@ func New(c *coordinator.Coordinator, t *tablet.Server, o Options) *Service {
 		options:     o,
 		memory:      buf.NewBudget(o.PutMemory),
 		keys:        buf.NewBudget(o.PutMemory),
-		decoding:    newDecoding(),
-		limits:      record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage},
+		decoding:    newDecoding(o.PutMemory),
+		intake: intake.New(intake.Options{
+			Receive: o.Receive, Send: o.Send, Streams: o.Calls, Connections: o.Connections, Request: maxWord + maxWord/16,
+		}),
+		limits: record.Limits{MaxBody: o.MaxMessage, MaxDecompressed: maxDecompress * o.MaxMessage},
 	}
 	s.serving, s.drain = context.WithCancel(context.Background())
 	s.actions = s.actionTable()
@@ -101,8 +112,10 @@ func (s *Service) NewGRPC() *grpc.Server {
 		grpc.MaxHeaderListSize(maxHeaderList),
 		grpc.ConnectionTimeout(handshakeTime),
 		experimental.BufferPool(new(codec.Pool)),
-		grpc.ReadBufferSize(ioBuffer),
+		grpc.InTapHandle(s.intake.Tap),
+		grpc.ReadBufferSize(0), // the connections of Listen have buffers while there is something in them
 		grpc.WriteBufferSize(ioBuffer),
+		grpc.SharedWriteBuffer(true), // likewise
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingTime, Timeout: pingTimeout}),
 		grpc.WaitForHandlers(true), // what they read is closed once the server has stopped
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
@@ -114,6 +127,23 @@ func (s *Service) NewGRPC() *grpc.Server {
 	healthpb.RegisterHealthServer(g, health.NewServer())
 	reflection.Register(g)
 	return g
+}
+
+// Listen wraps the listener that the gRPC server serves, so that what comes in over it is counted: see package intake.
+func (s *Service) Listen(l net.Listener) net.Listener { return s.intake.Listen(l) }
+
+// Watch ends calls whose messages come too slowly, until the context ends.
+func (s *Service) Watch(ctx context.Context) error {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.intake.Sweep()
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // Drain refuses new calls and ends the streams that run, with SERVER_DRAINING, once what they staged is settled.

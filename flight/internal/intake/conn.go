@@ -1,0 +1,182 @@
+package intake
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+	"time"
+)
+
+// The parts of a connection's bytes, in the order in which gRPC reads them.
+const (
+	prefaceBytes = 24 // "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+	headBytes    = 9  // of a frame
+	bufferBytes  = 256 << 10
+
+	frameData    = 0
+	frameHeaders = 1
+	flagPadded   = 8
+)
+
+// Conn is a connection whose frames are followed on their way to gRPC. Only one goroutine reads it, and that one also
+// calls Intake.Tap.
+type Conn struct {
+	net.Conn
+	intake *Intake
+	source source
+	closed chan struct{}
+	once   sync.Once
+
+	// Of the reading goroutine.
+	buffer *[]byte // what was read and not passed on yet stands in rest; nil: nothing
+	rest   []byte
+	head   [headBytes]byte
+	have   int     // bytes of the frame's head
+	left   int     // bytes of the part at hand: the preface, or a payload
+	data   *Stream // whose payload it is; nil: of no stream that is counted
+	padded bool    // its first byte is a length of padding
+	pad    int     // bytes at the end of the payload that are padding
+	newest uint32  // the stream of the last HEADERS frame
+
+	// Guarded by the intake's mutex.
+	streams  map[uint32]*Stream
+	stopped  bool      // it is not read on until there is memory
+	since    time.Time // when it came, or its last stream ended
+	served   bool      // it has had a stream
+	isClosed bool
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, bufferBytes); return &b }}
+
+func newConn(i *Intake, c net.Conn) *Conn {
+	return &Conn{Conn: c, intake: i, source: newSource(c), closed: make(chan struct{}), left: prefaceBytes, streams: map[uint32]*Stream{}, since: time.Now()}
+}
+
+// RemoteAddr is the address of the other side.
+func (c *Conn) RemoteAddr() net.Addr { return address{c.Conn.RemoteAddr(), c} }
+
+// opened is the stream whose HEADERS frame was passed on last: that of the call for which Tap is called.
+func (c *Conn) opened() uint32 { return c.newest }
+
+// Close closes the connection. Its streams end with their handlers.
+func (c *Conn) Close() error {
+	c.once.Do(func() {
+		c.intake.mu.Lock()
+		defer c.intake.mu.Unlock()
+		c.isClosed = true
+		close(c.closed)
+		delete(c.intake.conns, c)
+		for _, s := range c.streams { // whose handlers still run: they are counted to their end
+			if s.cause == nil {
+				s.cancel(errEnded)
+			}
+		}
+	})
+	return c.Conn.Close()
+}
+
+// Read passes bytes on, never more than up to the end of the part of a frame that they belong to. gRPC asks for these
+// parts, one after the other. Payloads of DATA frames are charged before.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(c.rest) == 0 {
+		var err error
+		if c.buffer, c.rest, err = c.source.read(); err != nil {
+			return 0, err
+		}
+	}
+	n := min(len(p), len(c.rest))
+	if c.left > 0 {
+		n = min(n, c.left)
+	} else {
+		n = min(n, headBytes-c.have)
+	}
+	copy(p, c.rest[:n])
+	c.pass(c.rest[:n])
+	c.rest = c.rest[n:]
+	if len(c.rest) == 0 {
+		c.give()
+	}
+	if c.isGone() {
+		return 0, net.ErrClosed
+	}
+	return n, nil
+}
+
+// give returns the buffer.
+func (c *Conn) give() {
+	if c.buffer != nil {
+		buffers.Put(c.buffer)
+		c.buffer = nil
+	}
+}
+
+func (c *Conn) isGone() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// pass follows bytes that are about to be passed on, all of one part.
+func (c *Conn) pass(p []byte) {
+	if c.left > 0 {
+		c.left -= len(p)
+		if c.data != nil {
+			c.payload(p)
+		}
+		return
+	}
+	c.have += copy(c.head[c.have:], p)
+	if c.have < headBytes {
+		return
+	}
+	c.have = 0
+	c.left = int(c.head[0])<<16 | int(c.head[1])<<8 | int(c.head[2])
+	c.data = nil
+	id := binary.BigEndian.Uint32(c.head[5:]) & 0x7fffffff
+	switch c.head[3] {
+	case frameHeaders:
+		c.newest = id
+	case frameData:
+		c.begin(id)
+	}
+}
+
+// begin charges the stream of a DATA frame for it, and waits until there is memory for it.
+func (c *Conn) begin(id uint32) {
+	c.intake.mu.Lock()
+	defer c.intake.mu.Unlock()
+	s := c.streams[id]
+	if s == nil || s.over() || !s.frame(int64(c.left)) {
+		return // gRPC throws away what comes for a stream that is over
+	}
+	c.data, c.padded, c.pad = s, c.head[4]&flagPadded != 0, 0
+}
+
+// payload follows a piece of a DATA frame's payload.
+func (c *Conn) payload(p []byte) {
+	if c.padded && len(p) > 0 {
+		c.pad, c.padded, p = int(p[0]), false, p[1:]
+	}
+	behind := c.left - c.pad
+	if behind < 0 { // the end of the piece is padding
+		p = p[:max(0, len(p)+behind)]
+	}
+	c.data.payload(p, max(behind, 0))
+}
+
+// readInto waits with a buffer at hand.
+func readInto(c net.Conn) (buffer *[]byte, got []byte, err error) {
+	buffer = buffers.Get().(*[]byte)
+	n, err := c.Read(*buffer)
+	if n == 0 {
+		buffers.Put(buffer)
+		return nil, nil, err
+	}
+	return buffer, (*buffer)[:n], nil
+}

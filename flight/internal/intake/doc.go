@@ -1,0 +1,28 @@
+// Package intake bounds what gRPC holds of messages that nobody has taken yet.
+//
+// gRPC puts a message together in memory before a handler sees it, however large it is, on as many streams as there
+// are: neither its limits nor the windows of HTTP/2 bound the sum, and a handler is asked for nothing before a message
+// is whole. So the bytes are counted where they come in. A Listener wraps connections; a connection follows the frames
+// that pass through it and charges each DATA frame to its stream before gRPC gets it:
+//
+//	socket -> Conn.Read ----------------------> gRPC's frames -> RecvMsg -> handler
+//	            |  frame header, stream id            |              |
+//	            |  charge(stream, payload)            | Tap          | Took, End
+//	            +--------------> Intake: used <= limit <-------------+
+//
+// Laws:
+//
+//   - what all streams hold stays below the limit; a small stream may go an eighth beyond it, so that who sends little
+//     does not wait for who sends much;
+//   - who does not fit waits, and only its own connection is not read on meanwhile;
+//   - while somebody waits, the slowest unfinished message is given up: its stream ends with OVERLOADED. Memory that
+//     somebody keeps for nothing is got back that way, and nobody can hold up others for longer than a grace of 0.2 s;
+//   - without anybody waiting, a message that takes a minute and comes slower than 16 KiB/s ends as well;
+//   - streams and connections have limits over all of them: at the limit the connection with most streams gives one up
+//     for one that has fewer, and a connection without streams one for a new connection.
+//
+// A frame costs more than its payload, so that a message in frames of one byte pays for what gRPC keeps of each. The
+// same streams are charged for answers that were sent and not taken by their reader (Hold), with a limit of their own.
+//
+// The connection is read without a buffer of gRPC's; this one has its own, which an idle connection gives back.
+package intake
