@@ -58,7 +58,7 @@ func (c *Conn) RemoteAddr() net.Addr { return address{c.Conn.RemoteAddr(), c} }
 // opened is the stream whose HEADERS frame was passed on last: that of the call for which Tap is called.
 func (c *Conn) opened() uint32 { return c.newest }
 
-// Close closes the connection. Its streams end with their handlers.
+// Close closes the connection. Its streams are counted until their handlers have ended.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
 		c.intake.mu.Lock()
@@ -66,11 +66,6 @@ func (c *Conn) Close() error {
 		c.isClosed = true
 		close(c.closed)
 		delete(c.intake.conns, c)
-		for _, s := range c.streams { // whose handlers still run: they are counted to their end
-			if s.cause == nil {
-				s.cancel(errEnded)
-			}
-		}
 	})
 	return c.Conn.Close()
 }

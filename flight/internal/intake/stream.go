@@ -130,7 +130,7 @@ func (s *Stream) end() {
 	}
 	i.release(&i.received, s.receiving)
 	s.receiving, s.whole, s.partial = 0, nil, 0
-	s.cancel(errEnded)
+	// Its context ends when gRPC has told the client: an earlier end would take the status's place.
 }
 
 var errEnded = errors.New("the call has ended")
