@@ -49,7 +49,7 @@ var layers = []layer{
 	{path: "tablet/replica", allows: []string{""}},
 	{path: "tablet", allows: []string{anyAbove}},
 	{path: "coordinator/metastore", allows: []string{"internal/fs", "internal/fault", "internal/planted"}, goes: "pebble vfs zookeeper"},
-	{path: "coordinator", allows: []string{"", "coordinator/metastore"}},
+	{path: "coordinator", allows: []string{"", "coordinator/metastore", "internal/planted"}},
 	{path: "flight/internal/codec", allows: []string{"internal/buf"}, goes: "grpc"},
 	{path: "flight/internal/intake", allows: []string{""}, goes: "grpc"},
 	// The Go client passes what a server sends through the same gate as a server passes what a client sends.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // Vector is a place in each of some buckets of a table; unpartitioned tables have the one partition 0.
@@ -163,6 +164,9 @@ func (s *State) moveCursor(t *quiver.Table, old *Cursor, was, to Vector, now int
 			}
 			moved.Offsets[p.partition][p.bucket] = at
 			n++
+			for b := int32(0); planted.Is(planted.CursorEverywhere) && b < t.Buckets; b++ {
+				moved.Offsets[p.partition][b] = max(moved.Offsets[p.partition][b], at)
+			}
 		}
 	}
 	if n > maxCursorBuckets {

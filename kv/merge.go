@@ -2,6 +2,7 @@ package kv
 
 import (
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // merger decides what becomes of the current row of a key when another one comes. It is immutable.
@@ -74,6 +75,9 @@ func (m *merger) upsert(now, next row, sent []bool) (row, error) {
 
 // older says that a row loses against the current one by its version.
 func (m *merger) older(now, next row) bool {
+	if planted.Is(planted.VersionIgnored) {
+		return false
+	}
 	a, b := m.codec.get(now, m.version), m.codec.get(next, m.version)
 	switch {
 	case b.null:

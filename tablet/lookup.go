@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/quiverlog/quiver"
+	"github.com/quiverlog/quiver/internal/planted"
 	"github.com/quiverlog/quiver/kv"
 	"github.com/quiverlog/quiver/tablet/scan"
 )
@@ -77,6 +78,9 @@ func (t *Tablet) tryRowsAt(ctx context.Context, atLeast quiver.Offset) (*leaders
 		if err := t.settle(ctx, l, atLeast); err != nil {
 			return nil, err
 		}
+	}
+	if planted.Is(planted.LookupStale) {
+		return l, nil
 	}
 	if err := l.applyRows(); err != nil {
 		return nil, t.rowsFailed(l, err)

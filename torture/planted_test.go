@@ -41,10 +41,13 @@ var proofs = map[planted.Bug]proof{
 	planted.UpdateBeforeStale:    {},
 	planted.RetentionPassesRows:  {"./tablet", "TestRetentionKeepsWhatRowsNeed"},
 	planted.MetadataUnsynced:     {"./coordinator/metastore", "Crash"},
+	planted.LookupStale:          {},
+	planted.VersionIgnored:       {},
+	planted.CursorEverywhere:     {},
 }
 
 // foundWithin is how long a torture run may take to find a bug.
-const foundWithin = 5 * time.Minute
+const foundWithin = 10 * time.Minute
 
 // TestPlanted breaks the server by one bug after the other and expects that it is found.
 func TestPlanted(t *testing.T) {

@@ -27,11 +27,14 @@ const (
 	UpdateBeforeStale    Bug = "update-before-stale"    // an update-before is the new row
 	RetentionPassesRows  Bug = "retention-passes-rows"  // retention takes changes that the rows still need
 	MetadataUnsynced     Bug = "metadata-unsynced"      // decisions are acknowledged before they are durable
+	LookupStale          Bug = "lookup-stale"           // a lookup does not wait for the rows to be brought up to the changelog
+	VersionIgnored       Bug = "version-ignored"        // of two versions of a row the one that comes last stays
+	CursorEverywhere     Bug = "cursor-everywhere"      // a cursor that is moved in one bucket moves in all of them
 )
 
 // Bugs lists all of them.
 var Bugs = []Bug{
 	AckBeforeSync, AnswerBeforeDurable, PrefixFirst, SyncRetried, UnknownToldRefused, TornTailKept, UnitHalfShown, MergedSequenceLost,
 	WritersForgotten, ColumnUnchecked, EpochUnfenced, RepeatAfterCondition, OverlayNotFolded, ReplayFromEnd, DeleteNotCounted,
-	NumbersNotReserved, UpdateBeforeStale, RetentionPassesRows, MetadataUnsynced,
+	NumbersNotReserved, UpdateBeforeStale, RetentionPassesRows, MetadataUnsynced, LookupStale, VersionIgnored, CursorEverywhere,
 }
