@@ -281,7 +281,7 @@ func (l *Lookuper) settleLocked(err error) {
 	}
 	close(a.ended)
 	if a.set != nil {
-		a.set.answeredLocked()
+		a.set.answeredLocked(a.rows)
 	}
 	l.tellLocked()
 }

@@ -118,6 +118,7 @@ type keySet struct {
 	bad      []int   // of them that do not fit
 	gathered *asking // that the keys will be, nil if there is none
 	underWay int     // requests of this set
+	asked    int     // keys of them
 }
 
 func newKeySet(l *Lookuper, t reflect.Type, table *arrow.Schema) (*keySet, error) {
@@ -162,15 +163,18 @@ func (s *keySet) addLocked() (a *asking, index int64, err error) {
 	a.rows++
 	a.callers++
 	s.lookuper.waiting++
-	if s.underWay == 0 || a.rows >= s.lookuper.options.BatchKeys {
+	// One request is looked up while the callers of another go on. A second one goes once it has as many keys as the
+	// first, so that neither takes the time of a request for a few keys.
+	if s.underWay == 0 || s.underWay == 1 && a.rows >= s.asked || a.rows >= s.lookuper.options.BatchKeys {
 		s.cutLocked()
 	}
 	return a, index, nil
 }
 
-// answeredLocked is told when a request of this set was answered.
-func (s *keySet) answeredLocked() {
+// answeredLocked is told when a request of so many keys of this set was answered.
+func (s *keySet) answeredLocked(keys int) {
 	s.underWay--
+	s.asked -= keys
 	if s.gathered != nil && !s.lookuper.closing {
 		s.cutLocked()
 	}
@@ -197,6 +201,7 @@ func (s *keySet) cutLocked() {
 	}
 	a.keys = made.keys
 	s.underWay++
+	s.asked += a.rows
 	s.lookuper.queueLocked(a)
 }
 

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -125,4 +128,58 @@ func TestCallError(t *testing.T) {
 	if got := retryAfter(quiver.Errorf(quiver.Overloaded, "busy").Note("retry_after_ms", "250")); got != 250*time.Millisecond {
 		t.Error(got)
 	}
+}
+
+// TestGatheredKeys checks when keys that are gathered go: the first ones at once, a second request when it is as large as
+// the first, and what is gathered then with the next answer.
+func TestGatheredKeys(t *testing.T) {
+	type key struct {
+		ID int64 `arrow:"id"`
+	}
+	l := &Lookuper{client: &Client{options: ClientOptions{Allocator: memory.DefaultAllocator}}, options: LookupOptions{}.withDefaults(),
+		wake: make(chan struct{}, 1), news: make(chan struct{})}
+	set, err := newKeySet(l, reflect.TypeFor[key](), arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	add := func(keys int) {
+		for range keys {
+			if _, _, err := set.addLocked(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := func(when string, rows ...int) {
+		t.Helper()
+		var queued []int
+		for _, a := range l.queue {
+			queued = append(queued, a.rows)
+		}
+		if !slices.Equal(queued, rows) {
+			t.Fatalf("%s requests of %d keys are under way, want %d", when, queued, rows)
+		}
+	}
+	add(1)
+	want("after one key", 1)
+	add(1)
+	want("after another", 1, 1)
+	add(6)
+	want("while two are under way", 1, 1)
+	l.settleLocked(nil)
+	want("after an answer", 1, 6)
+	l.settleLocked(nil)
+	want("after another answer", 6)
+	add(5)
+	want("with fewer keys than are under way", 6)
+	add(1)
+	want("with as many", 6, 6)
+	for len(l.queue) > 0 {
+		l.settleLocked(nil)
+	}
+	if set.asked != 0 || set.underWay != 0 {
+		t.Errorf("%d keys in %d requests are said to be under way", set.asked, set.underWay)
+	}
+	set.closeLocked()
 }

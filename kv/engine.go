@@ -24,6 +24,7 @@ type engine struct {
 	alone  int // from so many bytes on a change is made alone
 	parts  int // into which many keys are divided to be looked for, at most
 	part   int // keys of one of them, at least
+	recent recency
 }
 
 var _ pebble.LoggerAndTracer = (*engine)(nil)
@@ -50,6 +51,7 @@ func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, 
 const (
 	filterBits  = 10
 	blockBytes  = 16 << 10
+	indexBytes  = 256 << 10 // one block for the index of a table: a second level costs each search a block more
 	l0Threshold = 4
 	l0Stop      = 64
 	openFiles   = 1000
@@ -66,7 +68,7 @@ func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {
 		ReadOnly:      o.readOnly,
 		Lock:          lock,
 		Logger:        e,
-		EventListener: &pebble.EventListener{BackgroundError: e.fail, DataCorruption: e.corrupt},
+		EventListener: &pebble.EventListener{BackgroundError: e.fail, DataCorruption: e.corrupt, FlushBegin: e.recent.flushed},
 		// Pinned, so that a newer Pebble does not make directories that an older program cannot open. Excising a
 		// bucket needs virtual tables.
 		FormatMajorVersion:          pebble.FormatWALSyncChunks,
@@ -81,7 +83,7 @@ func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 	}
 	for i := range p.Levels {
-		p.Levels[i] = pebble.LevelOptions{BlockSize: blockBytes, FilterPolicy: bloom.FilterPolicy(filterBits)}
+		p.Levels[i] = pebble.LevelOptions{BlockSize: blockBytes, IndexBlockSize: indexBytes, FilterPolicy: bloom.FilterPolicy(filterBits)}
 	}
 	return p
 }

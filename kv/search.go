@@ -34,6 +34,11 @@ func (t *Tablet) search(n int, part func(it *pebble.Iterator, from, until int) e
 	}
 	errs := make([]error, parts)
 	eachPart(parts, func(i int) { errs[i] = part(iters[i], n*i/parts, n*(i+1)/parts) })
+	if e.recent.searched(n) {
+		if _, err := e.db.AsyncFlush(); err != nil {
+			e.fail(err)
+		}
+	}
 	for i, it := range iters {
 		if err := firstError(it.Error(), it.Close()); err != nil && errs[i] == nil {
 			errs[i] = t.store.readError(err)

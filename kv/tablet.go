@@ -245,6 +245,7 @@ func (t *Tablet) apply(run []*Change, mark Mark) error {
 			write(b, &c.mutations[i])
 		}
 	}
+	t.store.engine.recent.wrote(int(b.Count()))
 	return t.commit(b, mark)
 }
 
