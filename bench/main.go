@@ -121,6 +121,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 type job struct {
 	name   string
 	title  string
+	usual  time.Duration // that it takes on two quiet cores
 	budget time.Duration // after which no new round begins, once there are enough; twice that is the end of the job
 	run    func(ctx context.Context, b *bench, r *result) error
 	judge  func(r *result)
@@ -131,17 +132,17 @@ var jobs []job
 
 func init() {
 	jobs = []job{
-		{"J1", "Append, 64K-row batches, durable", 3 * time.Minute, runPut, judgePut},
-		{"J2", "One-row appends of many waiting producers, durable", 3 * time.Minute, runAcks, judgeAcks},
-		{"J3", "Full scan", 3 * time.Minute, runScan, judgeScan},
-		{"J4", "Projected scan", 3 * time.Minute, runProject, judgeProject},
-		{"J5", "Append to consumer at 10,000 rows/s, durable", 2 * time.Minute, runTail, judgeTail},
-		{"J6", "Upserts with full changelog, durable", 7 * time.Minute, runUpsert, judgeUpsert},
-		{"J7", "Lookups", 4 * time.Minute, runLookup, judgeLookup},
-		{"J9", "Restart after kill -9", 5 * time.Minute, runRestart, judgeRestart},
-		{"J11", "100,000 idle buckets", 6 * time.Minute, runDensity, judgeDensity},
-		{"J12", "Bytes of the hot log", 2 * time.Minute, runBytes, judgeBytes},
-		{"J14", "Footprint", 2 * time.Minute, runFootprint, judgeFootprint},
+		{"J1", "Append, 64K-row batches, durable", 45 * time.Second, 3 * time.Minute, runPut, judgePut},
+		{"J2", "One-row appends of many waiting producers, durable", time.Minute, 3 * time.Minute, runAcks, judgeAcks},
+		{"J3", "Full scan", 45 * time.Second, 3 * time.Minute, runScan, judgeScan},
+		{"J4", "Projected scan", time.Minute, 3 * time.Minute, runProject, judgeProject},
+		{"J5", "Append to consumer at 10,000 rows/s, durable", 45 * time.Second, 2 * time.Minute, runTail, judgeTail},
+		{"J6", "Upserts with full changelog, durable", 4 * time.Minute, 6 * time.Minute, runUpsert, judgeUpsert},
+		{"J7", "Lookups", 2 * time.Minute, 4 * time.Minute, runLookup, judgeLookup},
+		{"J9", "Restart after kill -9", 2 * time.Minute, 4 * time.Minute, runRestart, judgeRestart},
+		{"J11", "100,000 idle buckets", 2 * time.Minute, 4 * time.Minute, runDensity, judgeDensity},
+		{"J12", "Bytes of the hot log", 30 * time.Second, time.Minute, runBytes, judgeBytes},
+		{"J14", "Footprint", 80 * time.Second, 2 * time.Minute, runFootprint, judgeFootprint},
 	}
 }
 
@@ -268,7 +269,7 @@ func (b *bench) runJob(ctx context.Context, j *job, args []string) (err error) {
 	}
 	b.job, b.began, b.budget = j.name, time.Now(), j.budget
 	defer func(warmups, rounds int) { b.warmups, b.rounds = warmups, rounds }(b.warmups, b.rounds) // a job may want fewer
-	b.logf("%s: %s, at most %v", j.name, j.title, j.budget)
+	b.logf("%s: %s, usually %v, at most %v", j.name, j.title, j.usual, j.budget)
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*j.budget, fmt.Errorf("%s took twice its %v", j.name, j.budget))
 	defer cancel()
 	defer b.endJob()
