@@ -217,7 +217,7 @@ func plotLatency(r *result, title string) []byte {
 		for k := 0; k < len(c.points); k += 2 {
 			places = append(places, x.place(nines(c.points[k])), y.place(c.points[k+1]))
 		}
-		s.polyline(class, places)
+		s.polyline(class, i >= lineColors, places)
 		last := len(places) - 2
 		label := freePlace(places[last+1], labels)
 		labels = append(labels, label)

@@ -57,10 +57,14 @@ func (s *svg) rect(class string, x, y, width, height float64) {
 }
 
 // polyline draws a line through points, x and y in turns.
-func (s *svg) polyline(class string, points []float64) {
+func (s *svg) polyline(class string, dashed bool, points []float64) {
 	places := make([]string, 0, len(points)/2)
 	for i := 0; i+1 < len(points); i += 2 {
 		places = append(places, at(points[i])+","+at(points[i+1]))
 	}
-	fmt.Fprintf(&s.body, "<polyline class=\"%s\" style=\"fill:none\" stroke-width=\"2\" stroke-linejoin=\"round\" points=\"%s\"/>\n", class, strings.Join(places, " "))
+	style := "fill:none"
+	if dashed {
+		style += ";stroke-dasharray:6 3"
+	}
+	fmt.Fprintf(&s.body, "<polyline class=\"%s\" style=\"%s\" stroke-width=\"2\" stroke-linejoin=\"round\" points=\"%s\"/>\n", class, style, strings.Join(places, " "))
 }
