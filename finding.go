@@ -17,6 +17,10 @@ type Finding struct {
 	Effect  string     // what that means, and what becomes of it
 }
 
+// Note is what an offline check tells besides: something that a crash may leave, and what the next start does about it;
+// or what an earlier start did. Nothing of it is wrong.
+type Note = Finding
+
 // FindingKind says what is damaged.
 type FindingKind string
 

@@ -355,13 +355,17 @@ func (d *Disk) markDirty(l *Log) {
 // tend has Maintain look at the log at a time, Unix milliseconds; 0 is its next round.
 func (d *Disk) tend(l *Log, at int64) { d.tended.Add(l, at) }
 
+// visitsPerRound bounds the logs that one round of maintenance looks at, so that the checkpoint does not wait while very
+// many become idle at one time: giving back what one of them holds ahead may take a millisecond.
+const visitsPerRound = 512
+
 // Maintain does what is due: it closes segments by age, gives back the room that idle ones hold ahead, writes indexes of
-// closed ones, commits what is staged and nobody waits for, and writes the checkpoint. It looks at those logs only of
-// which something is due. The owner calls it about once a second: a checkpoint that is a second old costs a restart the
+// closed ones, commits what is staged and nobody waits for, closes files that nobody uses, and writes the checkpoint. It
+// looks at those logs only of which something is due, and at a bounded number of them. The owner calls it about once a second: a checkpoint that is a second old costs a restart the
 // reading of what was written in that second.
 func (d *Disk) Maintain(now time.Time) error {
 	var errs []error
-	for _, l := range d.tended.Take(now.UnixMilli()) {
+	for _, l := range d.tended.Take(now.UnixMilli(), visitsPerRound) {
 		d.metrics.visits.Inc()
 		next, err := l.maintain(now)
 		if err != nil {
@@ -371,6 +375,7 @@ func (d *Disk) Maintain(now time.Time) error {
 			d.tend(l, next)
 		}
 	}
+	d.files.closeIdle(now)
 	return errors.Join(append(errs, d.checkpoint())...)
 }
 
@@ -426,6 +431,10 @@ func (d *Disk) mark(id quiver.BucketID) mark {
 	return d.marks.byID[id]
 }
 
+// giveBackWithin is for how long a disk that is closed gives back what its segments hold ahead. Where very many were
+// written to a moment ago, the others keep it until they are opened and idle: nobody waits for a stop that long.
+const giveBackWithin = 5 * time.Second
+
 // Close commits what is staged, writes the last checkpoint and closes all files. Waiting Syncs end; reads fail. It
 // reports files that somebody still reads from.
 func (d *Disk) Close() error {
@@ -438,10 +447,11 @@ func (d *Disk) Close() error {
 	slots := d.slots
 	d.slots = nil
 	d.mu.Unlock()
+	began := d.options.Now()
 	for _, s := range slots {
 		s.mu.Lock()
 		if s.log != nil {
-			s.log.close()
+			s.log.close(d.options.Now().Sub(began) < giveBackWithin)
 		}
 		s.mu.Unlock()
 	}

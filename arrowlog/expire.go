@@ -155,7 +155,7 @@ func (v *visit) leave(d *Disk) {
 		return
 	}
 	if v.log != nil {
-		v.log.close()
+		v.log.close(true)
 	}
 	d.forgetSlot(v.id, v.slot)
 }
@@ -369,7 +369,8 @@ func (d *Disk) Glance(id quiver.BucketID) (Glance, error) {
 		return g, nil
 	}
 	g.Rows, g.Oldest = first.firstTime()
-	g.Rows = g.Rows || len(names) > 3 // more than one segment
+	d.files.forget(first.path(segmentSuffix)) // a sweep looks at very many
+	g.Rows = g.Rows || len(names) > 3         // more than one segment
 	return g, nil
 }
 

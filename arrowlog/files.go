@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/quiverlog/quiver/internal/fs"
 )
@@ -20,6 +21,7 @@ type files struct {
 	mu   sync.Mutex
 	open map[string]*file
 	idle list.List // of *file without users, the one unused longest in front
+	now  time.Time // of the last round of maintenance
 	shut bool      // nothing is opened any more
 }
 
@@ -33,6 +35,7 @@ type file struct {
 	users int
 	gone  bool          // no longer in the cache: closed by the last user
 	place *list.Element // in files.idle while there are no users
+	left  time.Time     // when it was used last, as far as rounds of maintenance tell
 }
 
 func newFiles(fsys fs.FS, limit int) *files {
@@ -108,8 +111,26 @@ func (c *files) release(f *file) {
 	case f.gone:
 		_ = f.Close()
 	default:
+		f.left = c.now
 		f.place = c.idle.PushBack(f)
 		c.evictLocked()
+	}
+}
+
+// keepFor is how long a file stays open that nobody uses.
+const keepFor = time.Minute
+
+// closeIdle closes the files that nobody has used for a while. It looks at no others.
+func (c *files) closeIdle(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = now
+	for c.idle.Len() > 0 {
+		f := c.idle.Front().Value.(*file)
+		if now.Sub(f.left).Abs() < keepFor { // a clock that was set back keeps nothing open
+			return
+		}
+		c.dropLocked(f)
 	}
 }
 

@@ -397,14 +397,14 @@ func (l *Log) Roll() {
 	}
 }
 
-// close commits what is staged and ends the log.
-func (l *Log) close() {
+// close commits what is staged and ends the log, and gives back what its last segment holds ahead if it is to.
+func (l *Log) close(giveBack bool) {
 	l.role <- struct{}{}
 	defer func() { <-l.role }()
 	for l.staleQueue() {
 		l.commit()
 	}
-	if l.tail != nil && l.Failed() == nil {
+	if l.tail != nil && l.Failed() == nil && giveBack {
 		l.trim()
 	}
 	l.finish(errClosed(l.id))

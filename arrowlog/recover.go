@@ -412,8 +412,11 @@ func (l *Log) adopt(r *recovery) {
 			l.unindexed = append(l.unindexed, s)
 		}
 	}
-	if len(l.unindexed) > 0 || l.tail != nil {
+	switch {
+	case len(l.unindexed) > 0:
 		l.disk.tend(l, 0)
+	case l.tail != nil:
+		l.tendTail(l.config.SegmentAge)
 	}
 	if m := r.mark; l.high != m.high || l.recovery != m.recovery || l.start != m.start {
 		l.disk.markDirty(l)

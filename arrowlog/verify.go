@@ -14,7 +14,8 @@ import (
 // and index files, the checkpoint. Nothing is written, not even what a start would mend.
 //
 // What a crash may leave is sound: a torn group beyond what was durable, a unit without its end, zeros, files being
-// written, missing and older indexes, files before the log's start. Everything else is a finding. Where recovery.go
+// written, missing and older indexes, files before the log's start. What a start cuts off of that is a note. Everything
+// else is a finding. Where recovery.go
 // decides what to keep, this decides what to tell; both go by the same rule: below safe nothing may be missing.
 
 // Verifier checks the logs of one data directory. Different buckets may be checked side by side.
@@ -143,6 +144,7 @@ type LogReport struct {
 	Writers    []WriterInfo // also those that a server has forgotten
 	Schemas    []StoredSchema
 	Findings   []quiver.Finding
+	Notes      []quiver.Note // what the next start cuts off, and what an earlier one put aside
 
 	lost bool // rows are missing
 }

@@ -70,6 +70,12 @@ func (k *logCheck) add(f quiver.Finding) {
 	k.report.Findings = append(k.report.Findings, f)
 }
 
+// note adds what is not wrong.
+func (k *logCheck) note(n quiver.Note) {
+	n.Bucket = &k.report.Bucket
+	k.report.Notes = append(k.report.Notes, n)
+}
+
 // lose adds a finding that costs rows.
 func (k *logCheck) lose(f quiver.Finding) {
 	k.report.lost, k.fold = true, nil
@@ -100,7 +106,7 @@ func (k *logCheck) list() error {
 		case ok && suffix == segmentSuffix:
 			bases = append(bases, base)
 		case ok && suffix == segmentSuffix+asideSuffix:
-			k.add(quiver.Finding{
+			k.note(quiver.Note{
 				Kind: quiver.FindingSegment, File: k.v.disk.fsys.PathJoin(k.log.dir, name),
 				Problem: "an earlier start could read nothing of this segment and moved it aside",
 				Effect:  "it is no part of the log; remove it when nobody wants to look at it any more",

@@ -255,6 +255,9 @@ func (s *segmentWalk) take(b *met, producers []record.Producer) {
 func (s *segmentWalk) ended(end stop) {
 	switch {
 	case s.torn || (!end.clean && s.beyond()):
+		s.check.note(quiver.Note{Kind: quiver.FindingSegment, File: s.seg.path(segmentSuffix), Bytes: quiver.ByteRange{From: s.pos, Until: s.size},
+			Problem: fmt.Sprintf("what stands behind offset %d is not whole, and nothing tells that it was acknowledged", s.at),
+			Effect:  "the next start cuts it off"})
 	case !end.clean:
 		problem, err := s.nothingAt(end.pos)
 		if err != nil {
@@ -281,6 +284,10 @@ func (s *segmentWalk) ended(end stop) {
 	}
 	r := s.check.report
 	r.End, r.Unit = s.at, s.open
+	if s.open < s.at && r.High <= s.open {
+		s.check.note(quiver.Note{Kind: quiver.FindingSegment, File: s.seg.path(segmentSuffix), Offsets: quiver.OffsetSpan{From: s.open, Until: s.at},
+			Problem: "the put at the end of the log is unfinished; nobody was told of it", Effect: "the next start cuts it off"})
+	}
 	if s.open < s.at && r.High > s.open {
 		s.check.add(quiver.Finding{Kind: quiver.FindingSegment, File: s.seg.path(segmentSuffix), Offsets: quiver.OffsetSpan{From: s.open, Until: s.at},
 			Problem: fmt.Sprintf("the high watermark %d stands within the put at the end of the log", r.High), Effect: effectOrder})

@@ -1,6 +1,7 @@
 package arrowlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -249,13 +250,41 @@ func TestPlantedDamage(t *testing.T) {
 			flip(t, p.mem, "data/log/checkpoint", 50, 0)
 		}, []string{"checkpoint checkpoint, bytes [0, 27): copy 1 of the checkpoint: damaged: its checksum does not match",
 			"checkpoint checkpoint, bytes [27, 54): copy 2 of the checkpoint: damaged: its checksum does not match"}},
-		{"a segment that was moved aside", func(p *plant) { p.write(p.path("00000000000000000012.arrows.damaged"), []byte("x")) },
-			[]string{"segment 00000000000000000012.arrows.damaged, bucket 7/0/1: an earlier start could read nothing of this segment and moved it aside"}},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
 			p := newPlant(t)
 			c.plant(p)
 			expectFindings(t, p.mem, c.want)
+		})
+	}
+}
+
+// TestNotes leaves what a crash may leave, and what an earlier start put aside: it is told, and nothing is wrong.
+func TestNotes(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		plant func(p *plant)
+		want  string
+	}{
+		{"a segment that was moved aside", func(p *plant) { p.write(p.path("00000000000000000012.arrows.damaged"), []byte("x")) },
+			"segment 00000000000000000012.arrows.damaged, bucket 7/0/1: an earlier start could read nothing of this segment and moved it aside"},
+		{"a torn group", func(p *plant) {
+			path := p.path("00000000000000000008.arrows")
+			p.write(path, append(p.read(path), bytes.Repeat([]byte{0xff}, 100)...))
+		}, "segment 00000000000000000008.arrows, bytes ["},
+	} {
+		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {
+			p := newPlant(t)
+			c.plant(p)
+			findings, reports, err := verify(p.mem)
+			if err != nil || len(findings) > 0 || len(reports) != 1 || len(reports[0].Notes) != 1 {
+				t.Fatalf("%v, %v, %+v", findings, err, reports)
+			}
+			n := reports[0].Notes[0]
+			n.File = n.File[strings.LastIndexByte(n.File, '/')+1:]
+			if got := string(n.Kind) + " " + n.String(); !strings.HasPrefix(got, c.want) || n.Effect == "" {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
 		})
 	}
 }

@@ -39,18 +39,35 @@ const (
 // Verify compares the rows of a bucket with its changelog, and the changelog with itself. The error is the context's, or
 // one of reading the log.
 func (v *Verifier) Verify(ctx context.Context, id quiver.BucketID, c Config, log Log) ([]quiver.Finding, error) {
-	f := &foldCheck{ctx: ctx, v: v, id: id, log: log, seed: maphash.MakeSeed(), budget: foldBytes, schemas: map[quiver.SchemaID]bool{}}
-	if err := f.run(c); err != nil {
-		return nil, err
-	}
-	if n := f.more; n > 0 {
-		f.findings[len(f.findings)-1].Problem += fmt.Sprintf("; %d more like this were found in the bucket", n)
-	}
-	return f.findings, nil
+	return v.verify(ctx, id, c, log, foldBytes)
 }
 
-// foldCheck is the check of one bucket.
+// verify does that by so much memory. The checkpoint comes first: what is found wrong with the rows depends on it.
+func (v *Verifier) verify(ctx context.Context, id quiver.BucketID, c Config, log Log, budget int) ([]quiver.Finding, error) {
+	var all []quiver.Finding
+	restorable := false
+	for _, checked := range []*Verifier{v.saved, v} {
+		if checked == nil || checked.sealed && !checked.Readable() {
+			continue
+		}
+		f := &foldCheck{ctx: ctx, v: checked, id: id, log: log, seed: maphash.MakeSeed(), budget: budget, schemas: map[quiver.SchemaID]bool{}}
+		f.restorable = restorable
+		if err := f.run(c); err != nil {
+			return nil, err
+		}
+		if n := f.more; n > 0 {
+			f.findings[len(f.findings)-1].Problem += fmt.Sprintf("; %d more like this were found in the bucket", n)
+		}
+		restorable = checked.sealed && len(f.findings) == 0
+		all = append(all, f.findings...)
+	}
+	return all, nil
+}
+
+// foldCheck is the check of one bucket, in the store or in the checkpoint.
 type foldCheck struct {
+	restorable bool // the checkpoint has the rows of the bucket, and the log goes on from there
+
 	ctx      context.Context
 	v        *Verifier
 	id       quiver.BucketID
@@ -71,12 +88,21 @@ func (f *foldCheck) add(at quiver.OffsetSpan, format string, args ...any) {
 		f.more++
 		return
 	}
-	effect := effectFold
-	if f.log.Start > 0 {
-		effect = effectFoldLost
+	f.findings = append(f.findings, quiver.Finding{Kind: quiver.FindingRows, File: f.v.database, Bucket: &f.id,
+		Offsets: at, Problem: fmt.Sprintf(format, args...), Effect: f.effect()})
+}
+
+// effect is what it means that the rows are not the fold of the changelog, and what to do.
+func (f *foldCheck) effect() string {
+	switch {
+	case f.v.sealed:
+		return effectFoldCopy
+	case f.restorable:
+		return effectFoldMend
+	case f.log.Start > 0:
+		return effectFoldLost
 	}
-	f.findings = append(f.findings, quiver.Finding{Kind: quiver.FindingRows, File: f.v.fsys.PathJoin(f.v.dir, databaseDir), Bucket: &f.id,
-		Offsets: at, Problem: fmt.Sprintf(format, args...), Effect: effect})
+	return effectFold
 }
 
 func (f *foldCheck) run(c Config) error {
@@ -88,15 +114,15 @@ func (f *foldCheck) run(c Config) error {
 		}
 	}
 	switch {
-	case f.mark.Applied < f.log.Start && f.v.damaged:
-		return nil // told with the damage
+	case f.mark.Applied < f.log.Start && (f.v.damaged || f.v.store == nil && f.restorable):
+		return nil // told with the damage, or restored by the next start
 	case f.mark.Applied < f.log.Start:
 		f.add(quiver.OffsetSpan{From: f.mark.Applied, Until: f.log.Start}, "the rows are those at offset %d, and the log begins at %d: the changes between are lost", f.mark.Applied, f.log.Start)
-		f.findings[0].Effect = "the bucket cannot be led any more: restore a copy of the directory, or load the table anew"
+		f.findings[0].Effect = f.lost("the bucket cannot be led any more: restore a copy of the directory, or load the table anew")
 		return nil
 	case f.mark.Applied > f.log.End:
 		f.add(quiver.OffsetSpan{From: f.log.End, Until: f.mark.Applied}, "the rows are those at offset %d, and the log ends at %d", f.mark.Applied, f.log.End)
-		f.findings[0].Effect = "the server makes the rows again from the log, as far as that goes back"
+		f.findings[0].Effect = f.lost("the server makes the rows again from the log, as far as that goes back")
 		return nil
 	case !f.v.Readable():
 		return nil
@@ -112,6 +138,17 @@ func (f *foldCheck) run(c Config) error {
 		f.add(quiver.OffsetSpan{}, "the bucket counts %d rows, it has %d", f.mark.Rows, f.rows)
 	}
 	return nil
+}
+
+// lost is what it means that rows and log do not fit together at all, where nothing else helps.
+func (f *foldCheck) lost(otherwise string) string {
+	switch {
+	case f.v.sealed:
+		return effectUseless
+	case f.restorable:
+		return "the server takes the rows of the bucket from the checkpoint"
+	}
+	return otherwise
 }
 
 // change is what the log says of a key.

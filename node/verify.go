@@ -20,6 +20,7 @@ import (
 	"github.com/quiverlog/quiver/coordinator"
 	"github.com/quiverlog/quiver/coordinator/metastore"
 	"github.com/quiverlog/quiver/internal/fs"
+	"github.com/quiverlog/quiver/internal/recordfile"
 	"github.com/quiverlog/quiver/kv"
 	"github.com/quiverlog/quiver/tablet"
 )
@@ -35,6 +36,7 @@ type VerifyOptions struct {
 // Verification is what Verify found.
 type Verification struct {
 	Findings []quiver.Finding // the metadata first, then logs and rows by bucket
+	Notes    []quiver.Note    // in the same order: what the next start makes good, and what earlier ones put aside
 	Tables   int64
 	Logs     int64 // with files
 	Segments int64
@@ -132,8 +134,9 @@ func (v *verification) run(ctx context.Context) error {
 	}
 	v.Findings = append(v.Findings, v.logs.Findings()...)
 	var found []quiver.Finding
-	v.rows, found = kv.NewVerifier(v.fsys, filepath.Join(v.options.Data, tablet.RowsDir))
-	v.Findings = append(v.Findings, found...)
+	var notes []quiver.Note
+	v.rows, found, notes = kv.NewVerifier(v.fsys, filepath.Join(v.options.Data, tablet.RowsDir), filepath.Join(v.options.Data, tablet.RowCheckpointsDir))
+	v.Findings, v.Notes = append(v.Findings, found...), append(v.Notes, notes...)
 	return errors.Join(v.data(ctx), v.rows.Close(), v.logs.Close())
 }
 
@@ -149,6 +152,7 @@ func (v *verification) metadata(ctx context.Context) {
 		report(err)
 		return
 	}
+	v.metadataTails(dir)
 	state, err := coordinator.Load(ctx, store)
 	if err := errors.Join(err, store.Close()); err != nil {
 		report(err)
@@ -156,6 +160,18 @@ func (v *verification) metadata(ctx context.Context) {
 	}
 	v.meta = viewOf(state.Desired())
 	v.Tables = int64(len(v.meta.tables))
+}
+
+// metadataTails tells of what stands in the metadata's files behind what a start goes by.
+func (v *verification) metadataTails(dir string) {
+	paths, _ := recordfile.Files(v.fsys, dir) // it was opened a moment ago, or is not there
+	for _, path := range paths {
+		if tail, err := recordfile.Check(v.fsys, path); err == nil && tail.From < tail.Until {
+			v.Notes = append(v.Notes, quiver.Note{Kind: quiver.FindingMetadata, File: path, Bytes: quiver.ByteRange{From: tail.From, Until: tail.Until},
+				Problem: "what stands here is no whole record: a crash came while it was written, or it is damaged",
+				Effect:  "a start goes by the metadata that stands before it"})
+		}
+	}
 }
 
 func viewOf(d quiver.Desired) metaView {
@@ -236,7 +252,7 @@ func compareBuckets(a, b quiver.BucketID) int {
 func (v *verification) advance(bytes int64) { v.options.Progress(v.done.Add(bytes), v.total) }
 
 func (v *verification) add(c *bucketCheck) {
-	v.Findings = append(v.Findings, c.findings...)
+	v.Findings, v.Notes = append(v.Findings, c.findings...), append(v.Notes, c.notes...)
 	if r := c.report; r != nil && r.Segments > 0 {
 		v.Logs++
 		v.Segments += int64(r.Segments)
@@ -252,6 +268,7 @@ type bucketCheck struct {
 	id       quiver.BucketID
 	report   *arrowlog.LogReport
 	findings []quiver.Finding
+	notes    []quiver.Note
 }
 
 func (c *bucketCheck) run(ctx context.Context) (err error) {
@@ -267,8 +284,8 @@ func (c *bucketCheck) run(ctx context.Context) (err error) {
 	if c.report, err = c.v.logs.Verify(ctx, c.id, config); err != nil {
 		return err
 	}
-	c.findings = append(c.findings, c.report.Findings...)
-	c.report.Findings = nil
+	c.findings, c.notes = append(c.findings, c.report.Findings...), c.report.Notes
+	c.report.Findings, c.report.Notes = nil, nil
 	if !m.known {
 		return nil
 	}

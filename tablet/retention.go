@@ -24,7 +24,7 @@ import (
 // Bounds of one round.
 const (
 	expiriesPerRound = 64  // logs that lose something, or are opened to find out
-	looksPerRound    = 512 // directories and files that a sweep looks at
+	looksPerRound    = 512 // directories and files that a sweep looks at, and buckets that are open
 )
 
 // Sweeps follow each other at a distance of a part of the shortest retention time, within these bounds.
@@ -160,7 +160,7 @@ func (r *retention) seen(due int64) {
 // still young is not.
 func (s *Server) dueOpen(now time.Time) (orders []order) {
 	ms := now.UnixMilli()
-	for _, t := range s.due.Take(ms) {
+	for _, t := range s.due.Take(ms, looksPerRound) {
 		s.metrics.visits.Inc()
 		if len(orders) == expiriesPerRound {
 			s.due.Add(t, ms)

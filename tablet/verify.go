@@ -9,8 +9,11 @@ import (
 	"github.com/quiverlog/quiver/kv"
 )
 
-// RowsDir is the directory of current rows below a data directory.
-const RowsDir = rowsDir
+// The directories of current rows, and of their checkpoints, below a data directory.
+const (
+	RowsDir           = rowsDir
+	RowCheckpointsDir = checkpointDir
+)
 
 // VerifyRows compares the current rows of a primary-key bucket with its log, of which the report says that nothing is
 // missing. The error is the context's, or one of reading the log.

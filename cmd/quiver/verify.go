@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +25,9 @@ func newVerify() *cobra.Command {
 		Example: `  quiver verify quiver-data
   quiver verify /var/lib/quiver -o json > findings.json`,
 		Long: `Check a data directory while no server runs on it: each segment with all of its batches, chains, units and writers,
-state and index files, the checkpoint, current rows against their changelogs, and the metadata against both. Nothing
-is written. What a crash may leave, and the next start makes good, is no finding.
+state and index files, the marks, current rows and their checkpoint against their changelogs, and the metadata against both. Nothing
+is written. What a crash may leave, and the next start makes good or cuts off, is a note and no finding; so is what an
+earlier start moved aside.
 
 Exit code 0: all is sound. 1: each damaged file is named, with the bytes and the rows that it is about.`,
 		Args: arguments("DIR"),
@@ -65,7 +67,7 @@ func (c *call) verify(ctx context.Context, dir string) error {
 	case err != nil:
 		return err
 	}
-	if err := c.findings(v.Findings); err != nil {
+	if err := c.findings(v); err != nil {
 		return err
 	}
 	c.sum("%s, %s, %s, %s in logs, %s read in %s", count(v.Tables, "table"), count(v.Logs, "log"), count(v.Segments, "segment"),
@@ -73,18 +75,27 @@ func (c *call) verify(ctx context.Context, dir string) error {
 	if n := int64(len(v.Findings)); n > 0 {
 		return fmt.Errorf("%s in %s", count(n, "finding"), dir)
 	}
+	if n := int64(len(v.Notes)); n > 0 {
+		c.sum("%s is sound, with %s", dir, count(n, "note"))
+		return nil
+	}
 	c.sum("%s is sound", dir)
 	return nil
 }
 
-// findings writes what was found: for people a paragraph each, for programs a row.
-func (c *call) findings(found []quiver.Finding) error {
+// findings writes what was found, and then the notes: for people a paragraph each, for programs a row.
+func (c *call) findings(v *node.Verification) error {
 	if c.format() == tabular.Table {
-		return tellFindings(c.cmd.OutOrStdout(), found)
+		out := c.cmd.OutOrStdout()
+		return errors.Join(tellFindings(out, "", v.Findings), tellFindings(out, "note, ", v.Notes))
 	}
-	g := newGrid("kind", textColumn, "file", textColumn, "table", intColumn, "partition", intColumn, "bucket", intColumn,
+	g := newGrid("level", textColumn, "kind", textColumn, "file", textColumn, "table", intColumn, "partition", intColumn, "bucket", intColumn,
 		"bytes_from", intColumn, "bytes_until", intColumn, "from", intColumn, "until", intColumn, "problem", textColumn, "effect", textColumn)
-	for _, f := range found {
+	for i, f := range slices.Concat(v.Findings, v.Notes) {
+		level := "finding"
+		if i >= len(v.Findings) {
+			level = "note"
+		}
 		var table, partition, bucket, bytesFrom, bytesUntil, from, until any
 		if f.Bucket != nil {
 			table, partition, bucket = int64(f.Bucket.Table), int64(f.Bucket.Partition), int64(f.Bucket.Bucket)
@@ -95,16 +106,16 @@ func (c *call) findings(found []quiver.Finding) error {
 		if f.Offsets.Until > f.Offsets.From {
 			from, until = int64(f.Offsets.From), int64(f.Offsets.Until)
 		}
-		g.add(string(f.Kind), f.File, table, partition, bucket, bytesFrom, bytesUntil, from, until, f.Problem, f.Effect)
+		g.add(level, string(f.Kind), f.File, table, partition, bucket, bytesFrom, bytesUntil, from, until, f.Problem, f.Effect)
 	}
 	return c.print(g)
 }
 
-func tellFindings(out io.Writer, found []quiver.Finding) error {
+func tellFindings(out io.Writer, level string, found []quiver.Finding) error {
 	for _, f := range found {
 		effect := f.Effect
 		f.Effect = ""
-		if _, err := fmt.Fprintf(out, "%s: %s\n    %s\n", f.Kind, f, effect); err != nil {
+		if _, err := fmt.Fprintf(out, "%s%s: %s\n    %s\n", level, f.Kind, f, effect); err != nil {
 			return err
 		}
 	}

@@ -41,11 +41,11 @@ func (a *Agenda[K]) Add(key K, at int64) {
 	heap.Push(&a.due, i)
 }
 
-// Take takes off the keys that are due now, the longest due first. Who is to come up again is added again.
-func (a *Agenda[K]) Take(now int64) (keys []K) {
+// Take takes off at most so many keys that are due now, the longest due first. Who is to come up again is added again.
+func (a *Agenda[K]) Take(now int64, most int) (keys []K) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.due) > 0 && a.due[0].at <= now {
+	for len(a.due) > 0 && a.due[0].at <= now && len(keys) < most {
 		i := heap.Pop(&a.due).(*item[K])
 		delete(a.byKey, i.key)
 		keys = append(keys, i.key)
