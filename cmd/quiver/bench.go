@@ -24,7 +24,8 @@ func newBench() *cobra.Command {
 		Long: `Measure a running server from this machine, so client and network are in the figures. A table of its own is made for it
 and dropped at the end, also after ^C, which ends a run early and shows what it came to.
 
-Each caller waits for its operation before it starts the next one:
+Each caller waits for its operation before it starts the next one. With --rate operations begin at their times, as far as
+there are callers, and one that had to wait for its turn took longer by that:
 
   append   a batch of rows, until it is durable
   upsert   the same into a table with a primary key, random ones of --keys
@@ -33,6 +34,7 @@ Each caller waits for its operation before it starts the next one:
   tail     a batch of rows, until a follower of the table has it`,
 		Example: `  quiver bench append
   quiver bench append --callers 100 --batch-rows 1
+  quiver bench append --rate 200 --callers 64 --batch-rows 100
   quiver bench scan --table shop.orders --duration 30s
   quiver bench lookup -o json`,
 		Args: noArguments,
@@ -75,6 +77,7 @@ type benching struct {
 	keys     int64
 	buckets  int32
 	count    int64
+	rate     float64 // operations a second, begun at their time whatever became of those before; 0: one after the other
 	duration time.Duration
 	warmup   time.Duration
 	result   benchResult
@@ -85,6 +88,7 @@ func newBenchJob(name string, job benchJob) *cobra.Command {
 	b := &benching{name: name, job: job}
 	flags := cmd.Flags()
 	flags.IntVar(&b.callers, "callers", 1, "how many operations are under way at one time")
+	flags.Float64Var(&b.rate, "rate", 0, "begin so many operations a second, instead of one after the other; their times count from when they were to begin")
 	flags.DurationVar(&b.duration, "duration", 10*time.Second, "how long it is measured")
 	flags.DurationVar(&b.warmup, "warmup", time.Second, "how long it runs before that")
 	flags.Int64Var(&b.count, "count", 0, "measure so many operations, instead of a time")
@@ -123,6 +127,9 @@ func (b *benching) check() error {
 	atLeast("count", b.count, 0)
 	if b.cmd.Flags().Lookup("keys") != nil {
 		atLeast("keys", b.keys, 1)
+	}
+	if !(b.rate >= 0 && b.rate <= 1e6) {
+		errs = append(errs, fmt.Errorf("--rate %v: it must be between 0 and 1000000", b.rate))
 	}
 	if b.duration <= 0 {
 		errs = append(errs, fmt.Errorf("--duration %s: it must be longer than nothing", b.duration))
@@ -231,8 +238,12 @@ func (b *benching) callersFor(ctx context.Context, op benchOp, last time.Duratio
 	var callers sync.WaitGroup
 	for n := range b.callers {
 		callers.Go(func() {
-			own, err := b.caller(running, op, n, shown, func() bool {
-				return count > 0 && begun.Add(1) <= count || count == 0 && time.Since(started) < last
+			own, err := b.caller(running, op, n, shown, func() (due time.Time, more bool) {
+				turn := begun.Add(1)
+				if due = time.Now(); b.rate > 0 {
+					due = started.Add(time.Duration(float64(turn-1) / b.rate * float64(time.Second)))
+				}
+				return due, count > 0 && turn <= count || count == 0 && due.Sub(started) < last
 			})
 			mu.Lock()
 			defer mu.Unlock()
@@ -250,12 +261,16 @@ func (b *benching) callersFor(ctx context.Context, op benchOp, last time.Duratio
 	return total, failed
 }
 
-// caller does one operation after the other.
-func (b *benching) caller(ctx context.Context, op benchOp, n int, shown *progress, more func() bool) (benchResult, error) {
+// caller does one operation after the other, each when it is due. One that begins late because those before took long
+// has waited: that counts.
+func (b *benching) caller(ctx context.Context, op benchOp, n int, shown *progress, next func() (due time.Time, more bool)) (benchResult, error) {
 	r := benchResult{times: newTimes()}
 	random := rand.New(rand.NewPCG(rand.Uint64(), uint64(n)))
-	for ctx.Err() == nil && more() {
-		began := time.Now()
+	for ctx.Err() == nil {
+		began, more := next()
+		if !more || !sleepUntil(ctx, began) {
+			break
+		}
 		rows, bytes, err := op(ctx, n, random)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -268,6 +283,22 @@ func (b *benching) caller(ctx context.Context, op benchOp, n int, shown *progres
 		shown.rows.Add(rows)
 	}
 	return r, nil
+}
+
+// sleepUntil tells false if the context ended before.
+func sleepUntil(ctx context.Context, due time.Time) bool {
+	wait := time.Until(due)
+	if wait <= 0 {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // benchSchema is that of the tables made for it.

@@ -15,12 +15,16 @@ func (b *benching) report() error {
 	r := &b.result
 	seconds := r.took.Seconds()
 	if b.format() != tabular.Table {
-		g := newGrid("job", textColumn, "callers", intColumn, "batch_rows", intColumn, "operations", intColumn, "rows", intColumn, "bytes", intColumn,
+		g := newGrid("job", textColumn, "callers", intColumn, "rate", realColumn, "batch_rows", intColumn, "operations", intColumn, "rows", intColumn, "bytes", intColumn,
 			"seconds", realColumn, "rows_per_second", realColumn, "bytes_per_second", realColumn,
 			"p50_ms", realColumn, "p90_ms", realColumn, "p99_ms", realColumn, "p999_ms", realColumn, "max_ms", realColumn)
 		figure := func(v float64) *float64 { return &v }
+		var wanted *float64 // operations a second that were asked for
+		if b.rate > 0 {
+			wanted = &b.rate
+		}
 		at := func(q float64) *float64 { return figure(float64(r.times.ValueAtQuantile(q)) / 1e6) }
-		g.add(b.name, int64(b.callers), int64(b.batch), r.ops, r.rows, r.bytes, figure(seconds), figure(float64(r.rows)/seconds), figure(float64(r.bytes)/seconds),
+		g.add(b.name, int64(b.callers), wanted, int64(b.batch), r.ops, r.rows, r.bytes, figure(seconds), figure(float64(r.rows)/seconds), figure(float64(r.bytes)/seconds),
 			at(50), at(90), at(99), at(99.9), figure(float64(r.times.Max())/1e6))
 		return b.print(g)
 	}

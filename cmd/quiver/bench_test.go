@@ -55,6 +55,31 @@ func TestBenchOfATable(t *testing.T) {
 	}
 }
 
+// TestBenchAtARate begins operations at their times, and counts from there: a caller that cannot keep up has all the more
+// to show for it.
+func TestBenchAtARate(t *testing.T) {
+	serve(t, "")
+	of := func(rate string) (operations int64, seconds, most float64) {
+		out, _ := mustInvoke(t, "bench", "append", "--rate", rate, "--count", "40", "--batch-rows", "1", "--warmup", "0s", "-o", "json", "-q")
+		var got []struct {
+			Rate, Seconds float64
+			Operations    int64
+			Max           float64 `json:"max_ms"`
+		}
+		if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 1 || got[0].Rate == 0 {
+			t.Fatal(err, out)
+		}
+		return got[0].Operations, got[0].Seconds, got[0].Max
+	}
+	if n, seconds, _ := of("200"); n != 40 || seconds < 39.0/200 {
+		t.Errorf("%d operations at 200 a second took %f s", n, seconds)
+	}
+	// All are to begin within 40 us: the last one has waited for nearly all of the others.
+	if n, seconds, most := of("1000000"); n != 40 || most < 1000*seconds/2 {
+		t.Errorf("%d operations came to %f s, and the longest took %f ms", n, seconds, most)
+	}
+}
+
 // TestBenchInterrupted ends a run by an interrupt: it shows what it came to, and drops its table.
 func TestBenchInterrupted(t *testing.T) {
 	c := serve(t, "")
@@ -81,8 +106,8 @@ func TestBenchInterrupted(t *testing.T) {
 }
 
 func TestBenchUsage(t *testing.T) {
-	code, _, talk := invoke(t.Context(), "bench", "lookup", "--callers", "0", "--keys", "-1", "--duration", "0s")
-	for _, want := range []string{"--callers 0: it must be 1 at least", "--keys -1: it must be 1 at least", "--duration 0s: it must be longer than nothing"} {
+	code, _, talk := invoke(t.Context(), "bench", "lookup", "--callers", "0", "--keys", "-1", "--duration", "0s", "--rate", "NaN")
+	for _, want := range []string{"--rate NaN: it must be between 0 and 1000000", "--callers 0: it must be 1 at least", "--keys -1: it must be 1 at least", "--duration 0s: it must be longer than nothing"} {
 		if code != exitUsage || !strings.Contains(talk, want) {
 			t.Errorf("%d %s, want %s", code, talk, want)
 		}
