@@ -71,6 +71,6 @@ func newRoot() *cobra.Command {
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggestFlag(cmd, err)} })
 	root.AddCommand(newDev(), newServer(), newDatabase(), newTable(), newPartition(), newAppend(), newUpsert(), newDelete(),
-		newLookup(), newScan(), newHead(), newTail(), newChangelog(), newCount(), newOffsets(), newCursor(), newLag(), newDemo(), newBench(), newVerify(), newDumpSegment(), newCompletion(), newVersion())
+		newLookup(), newScan(), newHead(), newTail(), newChangelog(), newCount(), newOffsets(), newCursor(), newLag(), newDemo(), newBench(), newConfig(), newVerify(), newDumpSegment(), newCompletion(), newVersion())
 	return root
 }
