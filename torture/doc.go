@@ -29,6 +29,8 @@
 //	                client, and no lookup shows less than was acknowledged before it
 //	inserts         insert-if-missing gives one id for a word for ever, and no id twice
 //	sums            an aggregation table fed by a named writer holds exactly what was sent
+//	registers       keys that many clients use at one time: all their calls have an order that explains every answer
+//	jobs            what a streaming job counted, at every row of its changelog, is what the log up to there comes to
 //	files           a server that is down has a data directory in which "quiver verify" finds flipped bits and nothing else
 //
 // # Reproducing
