@@ -32,7 +32,7 @@ const (
 	kafkaSync    = "flush.messages=1" // of a topic: it is synced with every produce request
 )
 
-// bench is what the jobs work with: all three systems.
+// trio is what the jobs work with: all three systems.
 type trio struct {
 	*peers
 	q *quiverSystem
@@ -162,6 +162,11 @@ func runAppendBatches(ctx context.Context, p *peers, r *result) error {
 			r.pair(rowsPerSec, &arms[mine], &arms[other])
 		}
 	}
+	for _, metric := range []string{serverCPU, clientCPU, diskRow} {
+		r.pair(metric, &arms[0], &arms[3]) // as both come
+		r.pair(metric, &arms[0], &arms[5]) // both plain
+		r.pair(metric, &arms[1], &arms[4]) // both LZ4
+	}
 	return p.takeTurns(ctx, r, p.rounds, arms)
 }
 
@@ -263,6 +268,11 @@ func runAppendRows(ctx context.Context, p *peers, r *result) error {
 	}
 	for other := 1; other < len(arms); other++ {
 		r.pair(rowsPerSec, &arms[0], &arms[other])
+	}
+	for _, metric := range []string{serverCPU, clientCPU, diskRow} {
+		for other := 1; other < len(arms); other++ {
+			r.pair(metric, &arms[0], &arms[other])
+		}
 	}
 	return p.takeTurns(ctx, r, p.rounds, arms)
 }

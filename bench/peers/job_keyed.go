@@ -148,6 +148,7 @@ func runUpsert(ctx context.Context, p *peers, r *result) error {
 	for _, mine := range []int{0, 1, 2, 3} {
 		r.pair(rowsPerSec, &arms[mine], &arms[4+mine%2])
 		r.pair(rowsPerSec, &arms[mine], &arms[6+mine%2])
+		r.pair(serverCPU, &arms[mine], &arms[4+mine%2])
 	}
 	return p.takeTurns(ctx, r, p.rounds, arms)
 }

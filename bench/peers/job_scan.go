@@ -49,6 +49,9 @@ func runScan(ctx context.Context, p *peers, r *result) error {
 			r.pair(rowsPerSec, &arms[mine], &arms[other])
 		}
 	}
+	for other := 2; other < len(arms); other++ {
+		r.pair(serverCPU, &arms[0], &arms[other])
+	}
 	return t.thenDrop(ctx, loaded, p.takeTurns(ctx, r, p.rounds, arms))
 }
 
@@ -251,6 +254,8 @@ func runColumns(ctx context.Context, p *peers, r *result, batch string, rows int
 		r.pair(rowsPerSec, &arms[at], &arms[at+2])
 		r.pair(rowsPerSec, &arms[at], &arms[at+3])
 		r.pair(rowsPerSec, &arms[at], &kafka)
+		r.pair(serverCPU, &arms[at], &arms[at+2])
+		r.pair(serverCPU, &arms[at], &arms[at+3])
 	}
 	return t.thenDrop(ctx, loaded, p.takeTurns(ctx, r, p.rounds, arms))
 }

@@ -119,7 +119,7 @@ final class FlussClient {
     /** Waits until the table's bucket can be read, so that the first request of a measured phase need not. */
     private static void awaitLeader(Orders.Order order) throws Exception {
         Admin admin = connect(new Properties()).getAdmin();
-        long limit = System.nanoTime() + 30_000_000_000L;
+        long limit = System.nanoTime() + 90_000_000_000L;
         for (;;) {
             try {
                 admin.listOffsets(path(order), java.util.List.of(0), new org.apache.fluss.client.admin.OffsetSpec.LatestSpec()).all().get();
