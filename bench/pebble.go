@@ -124,7 +124,7 @@ func (s *pebbleServer) open(name string) (*pebble.DB, error) {
 	if db := s.stores[name]; db != nil {
 		return db, nil
 	}
-	const memtableBytes, memtables, blockBytes, filterBits = 32 << 20, 4, 16 << 10, 10
+	const memtableBytes, memtables, blockBytes, indexBytes, filterBits = 32 << 20, 4, 16 << 10, 256 << 10, 10
 	const cacheBytes = 64<<20 + memtables*memtableBytes // memtables are taken off it
 	cache := pebble.NewCache(cacheBytes)
 	o := &pebble.Options{
@@ -132,7 +132,7 @@ func (s *pebbleServer) open(name string) (*pebble.DB, error) {
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 64, MaxOpenFiles: 1000, FormatMajorVersion: pebble.FormatWALSyncChunks,
 	}
 	for i := range o.Levels {
-		o.Levels[i] = pebble.LevelOptions{BlockSize: blockBytes, FilterPolicy: bloom.FilterPolicy(filterBits)}
+		o.Levels[i] = pebble.LevelOptions{BlockSize: blockBytes, IndexBlockSize: indexBytes, FilterPolicy: bloom.FilterPolicy(filterBits)}
 	}
 	db, err := pebble.Open(filepath.Join(s.dir, "pebble-"+name), o)
 	if err != nil {
