@@ -17,7 +17,7 @@ RACE_PKGS := ./internal/... ./arrowlog/... ./kv/... ./tablet/... ./coordinator/.
 export CGO_ENABLED ?= 0
 
 .PHONY: help build build-fault demo test vet lint unit race fuzz-corpus conformance crash docs \
-        fuzz-long torture torture-clients planted bench bench-peers bench-smoke golden fmt clean
+        fuzz-long hostile torture torture-clients planted bench bench-peers bench-smoke golden fmt clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ torture-clients: build build-fault $(VENV)/ready ## the kill loop of conformance
 
 planted: ## the server with one bug after the other, planted on purpose: each is found by torture or by a test
 	$(GO) test -tags fault,planted -count 1 -v -timeout 3h -run TestPlanted ./torture
+
+hostile: build ## the server in 256 MB under every attack at once, beside an honest tenant: memory, survival, latencies; ROUNDS (default 5)
+	@mkdir -p .build
+	$(GO) build -o .build/hostile ./hostile
+	.build/hostile -rounds $${ROUNDS:-5} -seed $${SEED:-0} -out .build/hostile.json -docs docs/hostile.md
 
 golden: ## rewrite recorded answers; read the diff before you commit it
 	$(GO) test -tags fault . ./coordinator ./tablet/replica ./arrowlog/record -update

@@ -24,7 +24,7 @@ var trusted = map[string]string{
 }
 
 // trustedBelow are folders of programs for tests, which read what they wrote.
-var trustedBelow = []string{"torture", "bench", "examples", "conformance", "internal/registertest"}
+var trustedBelow = []string{"torture", "hostile", "bench", "examples", "conformance", "internal/registertest"}
 
 var parserName = regexp.MustCompile(`(?i)^(parse|decode|unmarshal|unframe)`)
 

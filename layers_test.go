@@ -63,6 +63,7 @@ var layers = []layer{
 	{path: "torture", allows: []string{anyAbove, "internal/registertest"}, goes: everything},
 	{path: "bench/measure"},
 	{path: "bench/peers", allows: []string{anyAbove}, goes: everything},
+	{path: "hostile", allows: []string{anyAbove}, goes: everything},
 	{path: "bench", allows: []string{anyAbove}, goes: everything},
 	{path: "conformance", allows: []string{anyAbove}, goes: everything},
 }

@@ -241,7 +241,7 @@ func (i *Intake) release(a *account, n int64) {
 }
 
 // slowest is the stream to be given up when an account is used up: of those that hold something and had their time, the
-// one that goes on most slowly, for its size. nil if there is none, or those given up already will give back what is
+// one that goes on most slowly, by the square of its size. nil if there is none, or those given up already will give back what is
 // missing. small says for whom. i.mu must be held.
 func (i *Intake) slowest(a *account, small bool, missing int64) *Stream {
 	var found *Stream
@@ -263,7 +263,7 @@ func (i *Intake) slowest(a *account, small bool, missing int64) *Stream {
 			if s.held(a) == 0 || !s.hadItsTime(a, now, small) {
 				continue
 			}
-			rate := s.rate(a, now) / float64(s.held(a))
+			rate := s.rate(a, now) / float64(s.held(a)) / float64(s.held(a)) // a small one that had to wait for a processor is not to pay for large ones
 			if found == nil || rate < foundRate {
 				found, foundRate = s, rate
 			}
