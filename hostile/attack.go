@@ -96,7 +96,7 @@ func held(ctx context.Context, a *attacker, listen bool, run func(w *wire) error
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = w.Close() })()
 	return run(w)
 }
@@ -232,7 +232,7 @@ func silent(ctx context.Context, a *attacker) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	rest(ctx, linger)
 	return nil
 }
@@ -255,7 +255,7 @@ func call(ctx context.Context, a *attacker, method string, answers int, messages
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithTimeout(ctx, 2*linger)
 	defer cancel()
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, service+method)
@@ -354,11 +354,12 @@ func bombs(ctx context.Context, a *attacker) error {
 }
 
 func wide(ctx context.Context, a *attacker) error {
-	fields := make([]arrow.Field, 40_000)
-	for i := range fields {
-		fields[i] = arrow.Field{Name: "c", Type: arrow.PrimitiveTypes.Int8}
+	const columns = 40_000
+	fields := make([]arrow.Field, 0, columns+1)
+	for range columns {
+		fields = append(fields, arrow.Field{Name: "c", Type: arrow.PrimitiveTypes.Int8})
 	}
-	var deep arrow.DataType = arrow.PrimitiveTypes.Int8
+	deep := arrow.ListOf(arrow.PrimitiveTypes.Int8)
 	for range 2000 {
 		deep = arrow.ListOf(deep)
 	}

@@ -83,7 +83,7 @@ func startServer(ctx context.Context, binary, dir string) (*server, error) {
 		select {
 		case <-tick.C:
 		case err := <-s.exited:
-			return nil, fmt.Errorf("the server ended: %v; its log is %s", err, s.log.Name())
+			return nil, fmt.Errorf("the server ended: %w; its log is %s", err, s.log.Name())
 		case <-ctx.Done():
 			return nil, errors.Join(ctx.Err(), s.cmd.Process.Kill())
 		}
@@ -95,7 +95,7 @@ func (s *server) lives() error {
 	select {
 	case err := <-s.exited:
 		s.exited <- err
-		return fmt.Errorf("the server ended: %v; its log is %s", err, s.log.Name())
+		return fmt.Errorf("the server ended: %w; its log is %s", err, s.log.Name())
 	default:
 		return nil
 	}
@@ -103,7 +103,7 @@ func (s *server) lives() error {
 
 // stop ends the process with SIGTERM.
 func (s *server) stop() error {
-	defer s.log.Close()
+	defer func() { _ = s.log.Close() }()
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (s *server) metrics() (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	found := map[string]float64{}
 	lines := bufio.NewScanner(answer.Body)
 	for lines.Scan() {
