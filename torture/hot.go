@@ -177,7 +177,7 @@ func (h *hot) change(ctx context.Context, c *conn, calls []registertest.Call) er
 
 // changesOf makes the batch of several changes of one kind.
 func changesOf(calls []registertest.Call) arrow.RecordBatch {
-	var parts []int64
+	parts := make([]int64, 0, len(calls))
 	keys, values, expected := array.NewInt64Builder(memory.DefaultAllocator), array.NewInt64Builder(memory.DefaultAllocator), array.NewInt64Builder(memory.DefaultAllocator)
 	for _, call := range calls {
 		parts = append(parts, call.Key%hotParts)

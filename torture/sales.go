@@ -111,10 +111,10 @@ func words(values []string) arrow.Array {
 }
 
 func (t *till) record(i int64) arrow.RecordBatch {
-	var stores []string
-	var at, cents []int64
-	for _, s := range t.batches[i] {
-		stores, at, cents = append(stores, s.store), append(at, s.at), append(cents, s.cents)
+	batch := t.batches[i]
+	stores, at, cents := make([]string, len(batch)), make([]int64, len(batch)), make([]int64, len(batch))
+	for n, s := range batch {
+		stores[n], at[n], cents[n] = s.store, s.at, s.cents
 	}
 	return batchOf([]string{"store", "at", "cents"}, words(stores), times(arrow.Millisecond, at), ints(cents...))
 }
@@ -238,8 +238,9 @@ func findTallies(ctx context.Context, c *conn, tallies map[window]tally) error {
 }
 
 func tallyRows(tallies map[window]tally) arrow.RecordBatch {
-	var stores []string
-	var minutes, sales, cents, until []int64
+	n := len(tallies)
+	stores, minutes := make([]string, 0, n), make([]int64, 0, n)
+	sales, cents, until := make([]int64, 0, n), make([]int64, 0, n), make([]int64, 0, n)
 	for w, t := range tallies {
 		stores, minutes = append(stores, w.store), append(minutes, w.minute)
 		sales, cents, until = append(sales, t.sales), append(cents, t.cents), append(until, t.until)

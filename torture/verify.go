@@ -81,11 +81,10 @@ func (f *flips) explain(found quiver.Finding, data string) bool {
 	explained := false
 	for _, dir := range []string{"kv", "kv-checkpoint"} {
 		_ = filepath.WalkDir(filepath.Join(data, dir), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() {
-				return nil // what is gone explains nothing
+			if err == nil && !entry.IsDir() { // what is gone explains nothing
+				info, err := entry.Info()
+				explained = explained || err == nil && slices.ContainsFunc(f.rows, func(r os.FileInfo) bool { return os.SameFile(r, info) })
 			}
-			info, err := entry.Info()
-			explained = explained || err == nil && slices.ContainsFunc(f.rows, func(r os.FileInfo) bool { return os.SameFile(r, info) })
 			return nil
 		})
 	}

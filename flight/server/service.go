@@ -115,9 +115,7 @@ func (s *Service) NewGRPC() *grpc.Server {
 		grpc.InTapHandle(s.intake.Tap),
 		grpc.ReadBufferSize(0), // the connections of Listen have buffers while there is something in them
 		grpc.WriteBufferSize(ioBuffer),
-		grpc.SharedWriteBuffer(true), // likewise
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingTime, Timeout: pingTimeout}),
-		grpc.WaitForHandlers(true), // what they read is closed once the server has stopped
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.WaitForHandlers(true), // Stop is followed by closing what they read from
 		grpc.UnaryInterceptor(s.guardUnary),
