@@ -40,9 +40,10 @@ var layers = []layer{
 	{path: "internal/planted"},
 	{path: "internal/recordfile", allows: []string{"internal/fs"}, goes: "pebble"},
 	{path: "internal/filter", allows: []string{""}},
-	{path: "internal/tabular", allows: []string{""}, goes: "parquet"},
 	{path: "internal/registertest"},
 	{path: "arrowlog/record", allows: []string{"", "internal/buf", "internal/planted"}},
+	// Files of anyone pass checks of the gate before the Arrow library believes their counts.
+	{path: "internal/tabular", allows: []string{"", "arrowlog/record"}, goes: "parquet"},
 	{path: "arrowlog", allows: []string{"", "arrowlog/record", "internal/fs", "internal/buf", "internal/fault", "internal/agenda", "internal/planted"}},
 	{path: "kv", allows: []string{"", "internal/fs", "internal/fault", "internal/planted", "internal/recordfile"}, goes: "pebble vfs"},
 	{path: "lakehouse", allows: []string{"", "arrowlog/record", "internal/filter", "internal/buf", "internal/fault"}, goes: "parquet"},

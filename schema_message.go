@@ -13,6 +13,7 @@ import (
 // stand for any number of fields: what counts is what it unfolds to, not its length.
 const (
 	maxSchemaMessage = 16 << 20
+	maxFooter        = 64 << 20 // names all batches of its file
 	maxSchemaText    = 16 << 20 // bytes of all names, keys, values and time zones together, as unfolded
 	maxSchemaPairs   = 1 << 17  // key-value pairs, as unfolded
 	maxUnionCodes    = 128
@@ -98,18 +99,20 @@ func checkSchemaMessage(table []byte) error {
 	if w.flat.wordAt(message, 3) != 0 {
 		return fmt.Errorf("it has a body")
 	}
-	header := w.flat.table(message, 2)
-	if header != 0 {
-		w.pairs(header, 2)
-		w.fields(header, 1, 1)
+	return w.schema(w.flat.table(message, 2))
+}
+
+// CheckSchemaFooter bounds the schema in the footer of an Arrow file from anyone, as ParseSchemaMessage does: what passes
+// may be given to a reader that believes its counts. The error is MALFORMED_BATCH.
+func CheckSchemaFooter(footer []byte) error {
+	if len(footer) > maxFooter {
+		return Errorf(MalformedBatch, "the footer has %d bytes, at most %d are taken", len(footer), maxFooter)
 	}
-	switch {
-	case w.flat.broken:
-		return fmt.Errorf("its bytes are no flatbuffer")
-	case header == 0:
-		return fmt.Errorf("it has no schema")
+	w := schemaWalker{flat: flatbuffer{data: footer}}
+	if err := w.schema(w.flat.table(w.flat.root(), 1)); err != nil {
+		return Errorf(MalformedBatch, "the footer cannot be read: %v", err)
 	}
-	return w.fault
+	return nil
 }
 
 // schemaWalker counts what a Schema message unfolds to.
@@ -119,6 +122,21 @@ type schemaWalker struct {
 	npair  int
 	text   int
 	fault  error
+}
+
+// schema walks a Schema table.
+func (w *schemaWalker) schema(table int) error {
+	if table != 0 {
+		w.pairs(table, 2)
+		w.fields(table, 1, 1)
+	}
+	switch {
+	case w.flat.broken:
+		return fmt.Errorf("its bytes are no flatbuffer")
+	case table == 0:
+		return fmt.Errorf("it has no schema")
+	}
+	return w.fault
 }
 
 func (w *schemaWalker) done() bool { return w.flat.broken || w.fault != nil }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 
-	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/spf13/cobra"
 
 	"github.com/quiverlog/quiver"
@@ -54,24 +53,26 @@ func newDumpSegment() *cobra.Command {
 
 // dumpRows writes the rows, as any Arrow reader finds them.
 func (c *call) dumpRows(file *os.File) error {
-	reader, err := aipc.NewReader(bufio.NewReaderSize(file, 1<<20))
+	reader, err := tabular.NewReader(file, tabular.ReadOptions{Name: file.Name(), Format: tabular.Arrow})
 	if err != nil {
 		return fmt.Errorf("%s is no segment: %w", file.Name(), err)
 	}
-	defer reader.Release()
+	defer func() { _ = reader.Close() }() // it was read only
 	w, err := c.writer(reader.Schema())
 	if err != nil {
 		return err
 	}
 	for {
-		batch, err := reader.Read()
+		batch, err := reader.Next()
 		if errors.Is(err, io.EOF) {
 			return w.Close()
 		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", file.Name(), err)
 		}
-		if err := w.Write(batch); err != nil {
+		err = w.Write(batch)
+		batch.Release()
+		if err != nil {
 			return err
 		}
 	}

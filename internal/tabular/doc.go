@@ -5,6 +5,7 @@
 //	reader.go      batches out of a file or a stream                                Open, NewReader
 //	source.go      bytes, decompressed, and whether more are there                  gzip, zstd
 //	ipc.go         Arrow streams and files, both ways
+//	ipc_message.go what is checked before the Arrow library believes it
 //	parquet.go     Parquet, both ways
 //	csv*.go        CSV: rows, types, batches; and writing it
 //	json*.go       JSON: values of a stream, types, batches; and writing it
@@ -18,7 +19,7 @@
 // # Laws
 //
 //   - Memory is bounded: by the batch at hand, by the largest row (MaxRow), and by the beginning from which types are
-//     inferred (InferBytes).
+//     inferred (InferBytes). Counts and lengths that stand in a file are compared with the bytes it has.
 //   - What was written reads back as the same values, types given (tests do so with random tables of all types).
 //   - A row that does not fit ends the reading with an error that names file, line and column.
 //   - The batches of a file depend on its bytes and the options alone, never on time, unless the options allow it

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -47,6 +49,10 @@ func FuzzFiles(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(file.Bytes())
+	lying := lies(f)
+	for _, name := range slices.Sorted(maps.Keys(lying)) {
+		f.Add(lying[name])
+	}
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		r, err := NewReader(bytes.NewReader(data), ReadOptions{Name: "f", Mem: bounded{memory.NewGoAllocator()}, BatchRows: 3})
 		if err != nil {

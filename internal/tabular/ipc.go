@@ -21,7 +21,7 @@ type arrowReader struct {
 
 func newArrowReader(head *again, o ReadOptions) (_ Reader, err error) {
 	defer guard(o, &err)
-	reader, err := aipc.NewReader(head, aipc.WithAllocator(o.Mem), aipc.WithDelayReadSchema(false))
+	reader, err := aipc.NewReaderFromMessageReader(&messages{in: head, mem: o.Mem}, aipc.WithAllocator(limited{o.Mem}), aipc.WithDelayReadSchema(false))
 	if err != nil {
 		return nil, notArrow(o, err)
 	}
@@ -30,8 +30,19 @@ func newArrowReader(head *again, o ReadOptions) (_ Reader, err error) {
 	return r, nil
 }
 
-func notArrow(o ReadOptions, err error) error {
-	return fmt.Errorf("%s is no Arrow stream or file that can be read: %w", o.Name, err)
+func notArrow(o ReadOptions, err error) error { return unreadable(o, "Arrow stream or file", err) }
+
+// unreadable is the error of a file that is damaged, or was made to do harm. What the checks find has a reason already.
+func unreadable(o ReadOptions, what string, err error) error {
+	var found *quiver.Error
+	if !errors.As(err, &found) {
+		return fmt.Errorf("%s is no %s that can be read: %w", o.Name, what, err)
+	}
+	hint := "it is damaged or cut short: write it again from what it was made of"
+	if found.Reason == quiver.BatchTooLarge {
+		hint = "write it again in smaller batches: write_table(t, max_chunksize=65536)"
+	}
+	return quiver.Errorf(found.Reason, "it is no %s that can be read: %s", what, found.Detail).On(o.Name).Advise(hint)
 }
 
 // guard makes an error of a panic: the reader of the Arrow library panics on some damaged files.
@@ -76,7 +87,11 @@ type arrowFileReader struct {
 
 func newArrowFileReader(at readerAt, free func(), o ReadOptions) (_ Reader, err error) {
 	defer guard(o, &err)
-	reader, err := aipc.NewFileReader(at, aipc.WithAllocator(o.Mem))
+	if err := checkFile(at); err != nil {
+		free()
+		return nil, notArrow(o, err)
+	}
+	reader, err := aipc.NewFileReader(at, aipc.WithAllocator(limited{o.Mem}))
 	if err != nil {
 		free()
 		return nil, notArrow(o, err)

@@ -32,7 +32,7 @@ func newParquetReader(at readerAt, free func(), o ReadOptions) (_ Reader, err er
 	r.pieces.rows = o.BatchRows
 	if err := r.open(at); err != nil {
 		free()
-		return nil, fmt.Errorf("%s is no Parquet file that can be read: %w", o.Name, err)
+		return nil, unreadable(o, "Parquet file", err)
 	}
 	return r, nil
 }
@@ -41,6 +41,9 @@ func (r *parquetReader) open(at readerAt) (err error) {
 	properties := parquet.NewReaderProperties(r.options.Mem)
 	properties.BufferedStreamEnabled = true // else a whole row group is held
 	if r.file, err = file.NewParquetReader(at, file.WithReadProps(properties)); err != nil {
+		return err
+	}
+	if err := checkStoredSchema(r.file.MetaData().KeyValueMetadata()); err != nil {
 		return err
 	}
 	batch := pqarrow.ArrowReadProperties{BatchSize: int64(r.options.BatchRows)}
