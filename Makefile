@@ -41,7 +41,7 @@ vet: ## go vet, with and without the fault points and the planted bugs
 	$(GO) vet -tags fault,planted $(PKGS)
 
 lint: $(LINT) ## golangci-lint, pinned
-	$(LINT) run --timeout 15m
+	$(LINT) run --timeout 15m --allow-parallel-runners
 
 unit: build $(VENV)/ready ## unit, property, script, crash and fuzz-corpus tests
 	QUIVER_PYTHON=$(abspath $(PY)) $(GO) test -tags fault $(PKGS)
