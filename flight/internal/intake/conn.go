@@ -23,7 +23,7 @@ const (
 type Conn struct {
 	net.Conn
 	intake *Intake
-	source source
+	source *source
 	closed chan struct{}
 	once   sync.Once
 
@@ -31,12 +31,14 @@ type Conn struct {
 	buffer *[]byte // what was read and not passed on yet stands in rest; nil: nothing
 	rest   []byte
 	head   [headBytes]byte
-	have   int     // bytes of the frame's head
-	left   int     // bytes of the part at hand: the preface, or a payload
-	data   *Stream // whose payload it is; nil: of no stream that is counted
-	padded bool    // its first byte is a length of padding
-	pad    int     // bytes at the end of the payload that are padding
-	newest uint32  // the stream of the last HEADERS frame
+	have   int       // bytes of the frame's head
+	left   int       // bytes of the part at hand: the preface, or a payload
+	data   *Stream   // whose payload it is; nil: of no stream that is counted
+	last   *Stream   // whose the last DATA frame was
+	now    time.Time // when the bytes in rest came, or somebody last waited for memory
+	padded bool      // its first byte is a length of padding
+	pad    int       // bytes at the end of the payload that are padding
+	newest uint32    // the stream of the last HEADERS frame
 
 	// Guarded by the intake's mutex.
 	streams  map[uint32]*Stream
@@ -81,6 +83,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if c.buffer, c.rest, err = c.source.read(); err != nil {
 			return 0, err
 		}
+		c.now = time.Now()
 	}
 	n := min(len(p), len(c.rest))
 	if c.left > 0 {
@@ -124,6 +127,9 @@ func (c *Conn) pass(p []byte) {
 		if c.data != nil {
 			c.payload(p)
 		}
+		if c.left == 0 {
+			c.forget()
+		}
 		return
 	}
 	c.have += copy(c.head[c.have:], p)
@@ -142,15 +148,52 @@ func (c *Conn) pass(p []byte) {
 	}
 }
 
-// begin charges the stream of a DATA frame for it, and waits until there is memory for it.
+// begin charges the stream of a DATA frame for it, and waits until there is memory for it. Most frames of a message
+// were paid for ahead, and take no lock.
 func (c *Conn) begin(id uint32) {
+	if c.left == 0 {
+		return // gRPC keeps nothing of it. It is how a client ends what it sends, and begins no message
+	}
+	s := c.last
+	if s == nil || s.id != id || !s.paid(int64(c.left), c.now) {
+		if s = c.charge(id); s == nil {
+			return // gRPC throws away what comes for a stream that is over
+		}
+	}
+	c.last, c.data, c.padded, c.pad = s, s, c.head[4]&flagPadded != 0, 0
+}
+
+// charge charges the stream for the frame at hand; nil if it is over.
+func (c *Conn) charge(id uint32) *Stream {
 	c.intake.mu.Lock()
 	defer c.intake.mu.Unlock()
 	s := c.streams[id]
-	if s == nil || s.over() || !s.frame(int64(c.left)) {
-		return // gRPC throws away what comes for a stream that is over
+	switch n := int64(c.left); {
+	case s == nil || s.over():
+		return nil
+	case s.paid(n, c.now) || s.frame(n, c.now): // the last frame may have been another stream's
+		return s
+	default:
+		return nil
 	}
-	c.data, c.padded, c.pad = s, c.head[4]&flagPadded != 0, 0
+}
+
+// forget keeps nothing of a stream, behind its frame, unless its next frame was paid for: a connection that has nothing
+// to read does not hold a call that is over.
+func (c *Conn) forget() {
+	c.data = nil
+	if c.last != nil && c.last.credit == 0 {
+		c.last = nil
+	}
+}
+
+// resumes notes that the connection is read on. Its streams could send nothing meanwhile, and are not late because of
+// us: who was woken at the same moment would give them up. The intake's mutex must be held.
+func (c *Conn) resumes(now time.Time) {
+	c.now = now
+	for _, s := range c.streams {
+		s.last.Store(now.UnixNano())
+	}
 }
 
 // payload follows a piece of a DATA frame's payload.

@@ -16,10 +16,16 @@
 //     does not wait for who sends much;
 //   - who does not fit waits, and only its own connection is not read on meanwhile;
 //   - while somebody waits, the slowest unfinished message is given up: its stream ends with OVERLOADED. Memory that
-//     somebody keeps for nothing is got back that way, and nobody can hold up others for longer than a grace of 0.2 s;
+//     somebody keeps for nothing is got back that way: after 0.2 s of silence, or when it comes slower than 1 MiB/s and
+//     somebody has waited for a second;
+//   - messages that wait for each other's memory do not wait for ever: when nothing moves, one of them is given up;
 //   - without anybody waiting, a message that takes a minute and comes slower than 16 KiB/s ends as well;
 //   - streams and connections have limits over all of them: at the limit the connection with most streams gives one up
 //     for one that has fewer, and a connection without streams one for a new connection.
+//
+// Ordinary traffic takes no lock for most frames. A large message pays for all of itself when its length is known; a
+// smaller one pays ahead for as much as has come, so that who announces much and sends little charges little. What was
+// paid ahead belongs to the goroutine that reads the connection. Nothing is allocated for a frame or a message.
 //
 // A frame costs more than its payload, so that a message in frames of one byte pays for what gRPC keeps of each. The
 // same streams are charged for answers that were sent and not taken by their reader (Hold), with a limit of their own.

@@ -23,6 +23,7 @@ const (
 	grace        = 200 * time.Millisecond // who sent something a shorter time ago is not given up for a large one,
 	decentTime   = time.Second            // nor who began a shorter time ago
 	decentRate   = 1 << 20                // or came with so many bytes a second
+	patience     = time.Second            // who waits for less does not end one that goes on, however slowly
 	lazyGrace    = 10 * time.Second       // what the server itself leaves lying is not given up before
 	sendGrace    = time.Second            // nor a reader that took something a shorter time ago
 	lookAgain    = 5 * time.Millisecond   // how often who waits looks for somebody to give up
@@ -94,7 +95,8 @@ func (i *Intake) Usage() Usage {
 // Tap is gRPC's tap.ServerInHandle: it is called as a call begins, on the goroutine that reads its connection, right
 // after the frame that began it. The context it gives knows the stream: see From.
 func (i *Intake) Tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	s := &Stream{intake: i, method: info.FullMethodName, waiting: true, limit: math.MaxInt}
+	s := &Stream{intake: i, method: info.FullMethodName, limit: math.MaxInt}
+	s.waiting.Store(true)
 	if who, ok := peer.FromContext(ctx); ok {
 		if at, ok := who.Addr.(address); ok {
 			s.conn, s.id = at.conn, at.conn.opened()
@@ -108,7 +110,7 @@ func (i *Intake) Tap(ctx context.Context, info *tap.Info) (context.Context, erro
 		s.cancel(err)
 		return nil, err
 	}
-	context.AfterFunc(ctx, s.endUnseen)
+	s.unseen = context.AfterFunc(ctx, s.End)
 	return context.WithValue(s.ctx, streamKey{}, s), nil
 }
 
@@ -169,11 +171,12 @@ func (i *Intake) acquire(s *Stream, a *account, n int64) bool {
 		defer func() { s.conn.stopped = false }()
 	}
 	var since time.Time
+	var waited time.Duration
 	for a.used+n > limit && !s.over() {
 		if a == &i.sent && a.used == 0 {
 			break // larger than all: it goes alone
 		}
-		if a == &i.received && (n > limit || !since.IsZero() && time.Since(since) > grace && s.holdsUp()) {
+		if a == &i.received && (n > limit || waited > grace && s.holdsUp()) {
 			i.abandon(s, a)
 			break
 		}
@@ -181,11 +184,15 @@ func (i *Intake) acquire(s *Stream, a *account, n int64) bool {
 			i.counts.Waits++
 			since = time.Now()
 		}
-		if victim := i.slowest(a, small, a.used+n-limit); victim != nil {
+		waited = time.Since(since)
+		if victim := i.slowest(a, small, waited, a.used+n-limit); victim != nil {
 			i.abandon(victim, a)
 			continue
 		}
 		i.await(s)
+	}
+	if s.conn != nil && a == &i.received && !since.IsZero() {
+		s.conn.resumes(time.Now())
 	}
 	if s.over() {
 		return false
@@ -241,11 +248,14 @@ func (i *Intake) release(a *account, n int64) {
 }
 
 // slowest is the stream to be given up when an account is used up: of those that hold something and had their time, the
-// one that goes on most slowly, by the square of its size. nil if there is none, or those given up already will give back what is
-// missing. small says for whom. i.mu must be held.
-func (i *Intake) slowest(a *account, small bool, missing int64) *Stream {
-	var found *Stream
-	var foundRate float64
+// one that goes on most slowly, by the square of its size. nil if there is none, or those given up already will give
+// back what is missing. small and waited say for whom. i.mu must be held.
+//
+// Messages of which each waits for the memory of the others would wait for ever: two hundred clients that send 2 MB
+// each, in 256 MB. Once nothing moves any more one of them is given up.
+func (i *Intake) slowest(a *account, small bool, waited time.Duration, missing int64) *Stream {
+	var found, stuck slower
+	moves := a == &i.sent || waited <= grace
 	now, looked := time.Now(), &a.looked[0]
 	if small {
 		looked = &a.looked[1]
@@ -258,21 +268,40 @@ func (i *Intake) slowest(a *account, small bool, missing int64) *Stream {
 		for _, s := range c.streams {
 			if s.over() {
 				missing -= s.held(a)
+				moves = moves || s.held(a) > 0
 				continue
 			}
-			if s.held(a) == 0 || !s.hadItsTime(a, now, small) {
+			if s.held(a) == 0 {
 				continue
 			}
 			rate := s.rate(a, now) / float64(s.held(a)) / float64(s.held(a)) // a small one that had to wait for a processor is not to pay for large ones
-			if found == nil || rate < foundRate {
-				found, foundRate = s, rate
+			if s.hadItsTime(a, now, small, waited) {
+				found.see(s, rate)
 			}
+			stuck.see(s, rate)
+			moves = moves || s.untaken() > 0 || !c.stopped
 		}
 	}
-	if missing <= 0 {
+	switch {
+	case missing <= 0:
 		return nil
+	case found.stream == nil && !moves:
+		return stuck.stream
+	default:
+		return found.stream
 	}
-	return found
+}
+
+// slower is the stream with the lowest rate of those seen.
+type slower struct {
+	stream *Stream
+	rate   float64
+}
+
+func (l *slower) see(s *Stream, rate float64) {
+	if l.stream == nil || rate < l.rate {
+		l.stream, l.rate = s, rate
+	}
 }
 
 // Sweep gives up messages that come too slowly. It is to be called every few seconds.
@@ -282,10 +311,10 @@ func (i *Intake) Sweep() {
 	now := time.Now()
 	for c := range i.conns {
 		for _, s := range c.streams {
-			age := now.Sub(s.began)
-			if s.waiting && s.partial > 0 && age > slowTime && float64(s.got) < slowRate*age.Seconds() && !s.over() {
+			age, got := now.Sub(s.began), s.got.Load()
+			if s.waiting.Load() && s.partial > 0 && age > slowTime && float64(got) < slowRate*age.Seconds() && !s.over() {
 				i.counts.GivenUp++
-				s.giveUp(overloaded("a message came too slowly, %d bytes in %v", s.got, age.Round(time.Second)))
+				s.giveUp(overloaded("a message came too slowly, %d bytes in %v", got, age.Round(time.Second)))
 			}
 		}
 	}

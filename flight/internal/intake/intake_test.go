@@ -137,8 +137,8 @@ func TestFramesAreFollowed(t *testing.T) {
 		}
 		for id, sizes := range sent {
 			s := found[id]
-			if len(s.whole) != len(sizes) || s.partial != 0 {
-				t.Fatalf("stream %d: %d messages came whole, %d were sent; %d bytes are of none", id, len(s.whole), len(sizes), s.partial)
+			if s.untaken() != len(sizes) || s.partial != 0 {
+				t.Fatalf("stream %d: %d messages came whole, %d were sent; %d bytes are of none", id, s.untaken(), len(sizes), s.partial)
 			}
 			sum := 0
 			for _, n := range sizes {
@@ -294,7 +294,7 @@ func TestMessagesThatGoOnAreWaitedFor(t *testing.T) {
 		for range 4 {
 			s := begun(t, i, 250_000, 250_005)
 			whole = append(whole, s)
-			s.waiting = false
+			s.waiting.Store(false)
 		}
 		go func() {
 			time.Sleep(time.Second)
@@ -468,4 +468,154 @@ func TestTooManyConnections(t *testing.T) {
 			t.Errorf("room %v, the wrong one leaves", room)
 		}
 	})
+}
+
+// TestMessagesThatWaitForEachOther has so many unfinished messages that all of the memory is theirs and none can go on:
+// few are given up for it, and the others arrive.
+func TestMessagesThatWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, size = 90, 16_000
+		i := New(limits())
+		given, came := make(chan error, clients), time.Now()
+		for range clients {
+			go func() { given <- sendSlowly(t, i, size) }()
+		}
+		lost := 0
+		for range clients {
+			if err := <-given; err != nil {
+				lost++
+			}
+		}
+		if waited := time.Since(came); lost == 0 || lost > clients/2 || waited > 5*time.Second {
+			t.Errorf("%d of %d were given up, after %v", lost, clients, waited)
+		}
+		if u := i.Usage(); u.Received != 0 || u.GivenUp != int64(lost) {
+			t.Errorf("in the end: %+v", u)
+		}
+	})
+}
+
+// sendSlowly sends a message over a connection of its own in frames that come one each millisecond, and gives why it was
+// given up.
+func sendSlowly(t *testing.T, i *Intake, size int) error {
+	const frame = 500
+	c := connected(i, func(f *http2.Framer) {
+		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true})
+		for b := message(size); len(b) > 0; b = b[min(len(b), frame):] {
+			_ = f.WriteData(1, false, b[:min(len(b), frame)])
+		}
+	})
+	c.Conn.(*wire).piece = func() int {
+		time.Sleep(time.Millisecond)
+		return frame + headBytes
+	}
+	var s *Stream
+	drain(t, c, func() {
+		var cancel context.CancelFunc
+		s, cancel, _ = tapped(t, i, c, doPut)
+		t.Cleanup(cancel)
+		s.Begin()
+		go func() {
+			<-s.ctx.Done()
+			s.End()
+		}()
+	})
+	s.Took()
+	err := s.GivenUp()
+	s.cancel(errEnded)
+	return err
+}
+
+// TestSlowMessagesSurviveAMoment has one that goes on slowly while the memory is short: for a moment it stays, for long
+// it does not.
+func TestSlowMessagesSurviveAMoment(t *testing.T) {
+	for _, short := range []time.Duration{patience / 2, 3 * patience} {
+		synctest.Test(t, func(t *testing.T) {
+			i := New(limits())
+			slow := begun(t, i, 600_000, 100_000)
+			whole := begun(t, i, 400_000, 400_005)
+			whole.waiting.Store(false)
+			done := make(chan struct{})
+			go func() { // it goes on at 0.1 MB/s
+				for n := range 100 {
+					select {
+					case <-slow.ctx.Done():
+						slow.End()
+						return
+					case <-done:
+						return
+					case <-time.After(100 * time.Millisecond):
+					}
+					slow.got.Store(100_000 + int64(n)*10_000)
+					slow.last.Store(time.Now().UnixNano())
+				}
+			}()
+			time.Sleep(2 * decentTime)
+			go func() {
+				time.Sleep(short)
+				whole.Took()
+			}()
+			began := time.Now()
+			late := begun(t, i, 400_000, 400_005)
+			close(done)
+			waited, survives := time.Since(began), slow.GivenUp() == nil
+			time.Sleep(short) // the other goroutines end
+			if late.GivenUp() != nil || survives != (short < patience) || waited > patience+grace {
+				t.Errorf("short of memory for %v: another waited %v, the slow one survives: %v", short, waited, survives)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+// TestTheEndBeginsNoMessage ends what a client sends with an empty frame, as some do. Its call may take as long as it
+// will, whatever others wait for.
+func TestTheEndBeginsNoMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := New(limits())
+		c := connected(i, func(f *http2.Framer) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true})
+			_ = f.WriteData(1, false, message(100))
+			_ = f.WriteData(1, true, nil)
+		})
+		var s *Stream
+		drain(t, c, func() {
+			var cancel context.CancelFunc
+			s, cancel, _ = tapped(t, i, c, doPut)
+			t.Cleanup(cancel)
+			s.Begin()
+		})
+		s.Took()
+		s.Await()
+		time.Sleep(2 * slowTime)
+		i.Sweep()
+		if u := i.Usage(); s.GivenUp() != nil || u.Received != 0 {
+			t.Errorf("%v: %+v", s.GivenUp(), u)
+		}
+		s.End()
+	})
+}
+
+// TestMessagesPayForThemselves has two messages in one frame: each gives back what it takes.
+func TestMessagesPayForThemselves(t *testing.T) {
+	i := New(limits())
+	c := connected(i, func(f *http2.Framer) {
+		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true})
+		_ = f.WriteData(1, false, append(message(10), message(10_000)...))
+	})
+	var s *Stream
+	drain(t, c, func() {
+		var cancel context.CancelFunc
+		s, cancel, _ = tapped(t, i, c, doPut)
+		t.Cleanup(cancel)
+	})
+	s.Took()
+	if u := i.Usage(); u.Received != 10_005 {
+		t.Errorf("%d bytes are charged for a message of 10000", u.Received)
+	}
+	s.Took()
+	if u := i.Usage(); u.Received != 0 {
+		t.Errorf("%+v", u)
+	}
+	s.End()
 }

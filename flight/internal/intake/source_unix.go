@@ -15,50 +15,59 @@ import (
 type source struct {
 	conn net.Conn
 	raw  syscall.RawConn // nil: it is read as any connection
+
+	// Of the reading goroutine: what try is asked for and gives. A closure of its own for each read would be garbage.
+	try    func(fd uintptr) bool
+	buffer *[]byte
+	got    int
+	failed error
 }
 
-func newSource(c net.Conn) source {
+func newSource(c net.Conn) *source {
+	s := &source{conn: c}
 	if has, ok := c.(syscall.Conn); ok {
 		if raw, err := has.SyscallConn(); err == nil {
-			return source{c, raw}
+			s.raw, s.try = raw, s.tryRead
 		}
 	}
-	return source{conn: c}
+	return s
 }
 
 // read waits for bytes. They stand in a buffer that is to be given back.
-func (s source) read() (buffer *[]byte, got []byte, err error) {
+func (s *source) read() (buffer *[]byte, got []byte, err error) {
 	if s.raw == nil {
 		return readInto(s.conn)
 	}
-	n := 0
-	var failed error
-	err = s.raw.Read(func(fd uintptr) bool {
-		buffer = buffers.Get().(*[]byte)
-		for {
-			n, failed = syscall.Read(int(fd), *buffer)
-			if !errors.Is(failed, syscall.EINTR) {
-				break
-			}
-		}
-		if errors.Is(failed, syscall.EAGAIN) {
-			buffers.Put(buffer)
-			buffer = nil
-			return false
-		}
-		return true
-	})
+	err = s.raw.Read(s.try)
+	buffer, s.buffer = s.buffer, nil
 	switch {
 	case err != nil:
-	case failed != nil:
-		err = &net.OpError{Op: "read", Net: "tcp", Addr: s.conn.RemoteAddr(), Err: os.NewSyscallError("read", failed)}
-	case n == 0:
+	case s.failed != nil:
+		err = &net.OpError{Op: "read", Net: "tcp", Addr: s.conn.RemoteAddr(), Err: os.NewSyscallError("read", s.failed)}
+	case s.got == 0:
 		err = io.EOF
 	default:
-		return buffer, (*buffer)[:n], nil
+		return buffer, (*buffer)[:s.got], nil
 	}
 	if buffer != nil {
 		buffers.Put(buffer)
 	}
 	return nil, nil, err
+}
+
+// tryRead reads what the kernel has. It gives false, and keeps no buffer, if that is nothing.
+func (s *source) tryRead(fd uintptr) bool {
+	s.buffer = buffers.Get().(*[]byte)
+	for {
+		s.got, s.failed = syscall.Read(int(fd), *s.buffer)
+		if !errors.Is(s.failed, syscall.EINTR) {
+			break
+		}
+	}
+	if errors.Is(s.failed, syscall.EAGAIN) {
+		buffers.Put(s.buffer)
+		s.buffer = nil
+		return false
+	}
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/quiverlog/quiver"
@@ -24,16 +25,21 @@ type Stream struct {
 	have   int     // bytes of it
 	left   int64   // bytes of the message that are still to come, once its prefix is there
 	large  bool    // all of it was taken from the account when its prefix had come
+	credit int64   // bytes that were taken for frames of it that are still to come
+
+	// Of everybody.
+	waiting atomic.Bool  // the handler waits for a message
+	closed  atomic.Bool  // it has ended or was given up
+	got     atomic.Int64 // what has come of the unfinished message
+	last    atomic.Int64 // when the last frame came, in nanoseconds since 1970
 
 	// Guarded by the intake's mutex.
 	receiving int64   // bytes held of messages that were not taken
-	whole     []int64 // what each message costs that is whole and was not taken, in order
+	whole     []int64 // what each message costs that is whole and was not taken, in order, behind those that were
+	taken     int     // so many of whole
 	partial   int64   // what the unfinished one costs so far, all of it if it is large
-	got       int64   // what has come of it
 	began     time.Time
-	last      time.Time // when the last frame came
-	waiting   bool      // the handler waits for a message
-	seen      bool      // it has a handler, which will tell its end
+	unseen    func() bool // keeps the end of its context from ending it
 	sending   int64
 	progress  time.Time // when an answer was taken last, or the first one was sent
 	cause     error     // it was given up
@@ -58,24 +64,25 @@ func (s *Stream) GivenUp() error {
 	return s.cause
 }
 
-// Begin tells that the call has a handler, which will call End.
+// Begin tells that the call has a handler, which will call End. One that never gets a handler ends with its context.
 func (s *Stream) Begin() {
-	if s == nil {
-		return
+	if s != nil {
+		s.unseen()
 	}
-	s.intake.mu.Lock()
-	defer s.intake.mu.Unlock()
-	s.seen = true
 }
 
 // Await tells that the handler waits for the next message.
 func (s *Stream) Await() {
-	if s == nil {
-		return
+	if s != nil {
+		s.waiting.Store(true)
 	}
-	s.intake.mu.Lock()
-	defer s.intake.mu.Unlock()
-	s.waiting = true
+}
+
+// Heard tells that the handler waits no more, and has taken no message: none comes.
+func (s *Stream) Heard() {
+	if s != nil {
+		s.waiting.Store(false)
+	}
 }
 
 // Took tells that the handler has taken one message.
@@ -86,12 +93,14 @@ func (s *Stream) Took() {
 	i := s.intake
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s.waiting = false
-	if len(s.whole) == 0 || s.ended {
+	s.waiting.Store(false)
+	if s.untaken() == 0 || s.ended {
 		return
 	}
-	cost := s.whole[0]
-	s.whole = s.whole[1:]
+	cost := s.whole[s.taken]
+	if s.taken++; s.untaken() == 0 {
+		s.whole, s.taken = s.whole[:0], 0
+	}
 	s.receiving -= cost
 	i.release(&i.received, cost)
 }
@@ -107,14 +116,8 @@ func (s *Stream) End() {
 	s.end()
 }
 
-// endUnseen ends a call that gRPC is done with and that never got a handler.
-func (s *Stream) endUnseen() {
-	s.intake.mu.Lock()
-	defer s.intake.mu.Unlock()
-	if !s.seen {
-		s.end()
-	}
-}
+// untaken is how many messages are whole and were not taken; the intake's mutex must be held.
+func (s *Stream) untaken() int { return len(s.whole) - s.taken }
 
 // end is End; the intake's mutex must be held. What was sent and not taken stays charged until it is given back.
 func (s *Stream) end() {
@@ -123,13 +126,14 @@ func (s *Stream) end() {
 	}
 	i := s.intake
 	s.ended = true
+	s.closed.Store(true)
 	i.running--
 	if s.conn != nil && s.conn.streams[s.id] == s {
 		delete(s.conn.streams, s.id)
 		s.conn.since, s.conn.served = time.Now(), true
 	}
 	i.release(&i.received, s.receiving)
-	s.receiving, s.whole, s.partial = 0, nil, 0
+	s.receiving, s.whole, s.taken, s.partial = 0, nil, 0, 0
 	// Its context ends when gRPC has told the client: an earlier end would take the status's place.
 }
 
@@ -172,6 +176,7 @@ func (s *Stream) Let(n int64) {
 func (s *Stream) giveUp(why error) {
 	if s.cause == nil {
 		s.cause = why
+		s.closed.Store(true)
 		s.cancel(why)
 	}
 }
@@ -204,19 +209,23 @@ func (s *Stream) add(a *account, n int64) {
 
 // hadItsTime tells whether the stream may be given up, for a small message or another one; the intake's mutex must be
 // held. A connection that is not read on because of us is not slow by itself.
-func (s *Stream) hadItsTime(a *account, now time.Time, small bool) bool {
+//
+// waited is how long the other one has. What goes on is not given up before it has waited for a while: memory that
+// others give back in a moment is not short.
+func (s *Stream) hadItsTime(a *account, now time.Time, small bool, waited time.Duration) bool {
+	silent := time.Duration(now.UnixNano() - s.last.Load())
 	switch {
 	case a == &s.intake.sent:
 		return now.Sub(s.progress) >= sendGrace
-	case !s.waiting || len(s.whole) > 0:
-		return now.Sub(s.last) >= lazyGrace
+	case !s.waiting.Load() || s.untaken() > 0:
+		return silent >= lazyGrace
 	case s.conn.stopped:
 		return false
 	case small:
 		return now.Sub(s.began) >= smallGrace
 	default:
 		age := now.Sub(s.began)
-		return now.Sub(s.last) >= grace || age >= decentTime && float64(s.got) < decentRate*age.Seconds()
+		return silent >= grace || waited >= patience && age >= decentTime && float64(s.got.Load()) < decentRate*age.Seconds()
 	}
 }
 
@@ -239,38 +248,66 @@ func (s *Stream) rate(a *account, now time.Time) float64 {
 	if a == &s.intake.sent {
 		return 1 / max(now.Sub(s.progress).Seconds(), 1e-9)
 	}
-	return float64(s.got) / max(now.Sub(s.began).Seconds(), 1e-9)
+	return float64(s.got.Load()) / max(now.Sub(s.began).Seconds(), 1e-9)
 }
 
-// frame charges the stream for a DATA frame of so many bytes, and waits until there is memory for them; the intake's
-// mutex must be held. It gives false if the stream is over.
-func (s *Stream) frame(n int64) bool {
-	i := s.intake
-	s.last = time.Now()
-	if s.have == 0 {
-		s.began, s.got = s.last, 0 // a message begins with the frame
+// paid notes a DATA frame of so many bytes that was paid for ahead. It gives false if there is something to pay or to
+// look at. It runs on the goroutine that reads the connection, and takes no lock.
+func (s *Stream) paid(n int64, now time.Time) bool {
+	cost := s.cost(n)
+	if cost > s.credit || s.closed.Load() {
+		return false
 	}
-	s.got += n
+	s.credit -= cost
+	s.got.Add(n)
+	s.last.Store(now.UnixNano())
+	return true
+}
+
+// cost is what a frame of so many bytes costs. Those of the next message that stand in it are paid for when a large
+// one is whole: see finished.
+func (s *Stream) cost(n int64) int64 {
 	cost := n
 	if s.large {
-		cost = 0 // it was taken when the message began
+		cost = min(n, s.left)
 	}
 	if n < frameSmall {
 		cost += frameCost
 	}
-	if s.large {
-		// Who waits with a message that was let in could make others wait that he waits for. Much of this is a message
-		// in frames of a few bytes: it ends if they do not fit.
-		if i.received.used+cost > i.received.limit+i.received.limit/reserveShare && cost > 0 {
-			i.abandon(s, &i.received)
-		}
-		if s.over() {
-			return false
-		}
-		i.take(s, &i.received, cost)
-		return true
+	return cost
+}
+
+// frame charges the stream for a DATA frame of so many bytes, and waits until there is memory for them; the intake's
+// mutex must be held. It gives false if the stream is over.
+//
+// It pays ahead for as much of the message as has come, at most: so a message of n frames is charged in some log n
+// steps, and what is charged for nothing is never more than what somebody sent.
+func (s *Stream) frame(n int64, now time.Time) bool {
+	i := s.intake
+	s.last.Store(now.UnixNano())
+	if s.have == 0 {
+		s.began = now // a message begins with the frame
+		s.got.Store(0)
 	}
-	return i.acquire(s, &i.received, cost)
+	ahead := int64(0)
+	if s.have == len(s.prefix) && !s.large {
+		ahead = max(0, min(s.left-n, s.got.Load()))
+	}
+	s.got.Add(n)
+	cost := s.cost(n) - s.credit
+	s.credit = 0
+	if !s.large {
+		s.credit = ahead
+		return i.acquire(s, &i.received, cost+ahead)
+	}
+	// Who waits with a message that was let in could make others wait that he waits for. Much of this is a message in
+	// frames of a few bytes: it ends if they do not fit.
+	if i.received.used+cost > i.received.limit+i.received.limit/reserveShare {
+		i.abandon(s, &i.received)
+		return false
+	}
+	i.take(s, &i.received, cost)
+	return true
 }
 
 // payload follows the messages in a piece of what a DATA frame brings, behind which so many bytes of it are still to
@@ -296,9 +333,13 @@ func (s *Stream) payload(p []byte, behind int) {
 }
 
 // announced looks at the length of the message that begins, of which so much is still to come. What a large one will
-// take is taken at once, so that messages that were let in can always be finished.
+// take is taken at once, so that messages that were let in can always be finished, and with it what gRPC keeps of frames
+// that are not tiny.
 func (s *Stream) announced(rest int64) {
 	i := s.intake
+	if s.left <= int64(s.limit) && rest <= i.received.limit/smallShare {
+		return
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if s.left > int64(s.limit) {
@@ -306,27 +347,40 @@ func (s *Stream) announced(rest int64) {
 			Advise("send less; rows go through DoPut, keys through DoExchange"))
 		return
 	}
-	if rest > i.received.limit/smallShare {
-		s.large = i.acquire(s, &i.received, rest)
+	all := rest + rest/frameSmall*frameCost
+	if all > i.received.limit {
+		all = rest // it has the memory for itself, and not even that: each frame pays
+	}
+	if i.acquire(s, &i.received, all) {
+		s.large, s.credit = true, all
 	}
 }
 
-// finished notes that a message is whole, and that so many bytes of the next one stand behind it in its frame. The frame
-// was charged to the message, but that of a large one was not.
+// finished notes that a message is whole, and that so many bytes of the next one stand behind it in its frame. They are
+// charged already, unless the message was a large one.
 func (s *Stream) finished(rest int64) {
 	i := s.intake
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	large := s.large
-	s.large = false
+	s.large, s.credit = false, 0
 	if s.ended {
 		return
 	}
-	s.whole = append(s.whole, s.partial)
-	s.partial, s.got, s.began = 0, rest, s.last
 	if large {
 		i.take(s, &i.received, rest)
 	}
+	s.keep(s.partial - rest)
+	s.partial, s.began = rest, time.Unix(0, s.last.Load())
+	s.got.Store(rest)
+}
+
+// keep adds what a whole message costs; the intake's mutex must be held.
+func (s *Stream) keep(cost int64) {
+	if len(s.whole) == cap(s.whole) && s.taken > len(s.whole)/2 {
+		s.whole, s.taken = s.whole[:copy(s.whole, s.whole[s.taken:])], 0
+	}
+	s.whole = append(s.whole, cost)
 }
 
 // youngest is the stream that began last; the intake's mutex must be held.
