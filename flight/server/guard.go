@@ -8,12 +8,20 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/flight"
 	"github.com/quiverlog/quiver/flight/internal/codec"
 	"github.com/quiverlog/quiver/flight/internal/intake"
 )
+
+// tap counts a call as it begins. One that is refused gets its status here: no interceptor sees it, and gRPC would tell
+// PERMISSION_DENIED of an error that is none of its own.
+func (s *Service) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	ctx, err := s.intake.Tap(ctx, info)
+	return ctx, flight.ToStatus(err)
+}
 
 // guardUnary gives unary calls their status and keeps their panics from ending the server.
 func (s *Service) guardUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
@@ -79,7 +87,10 @@ func (c countedStream) RecvMsg(m any) error {
 	err := c.ServerStream.RecvMsg(m)
 	if err == nil {
 		c.held.Took()
-	} else if why := c.held.GivenUp(); why != nil {
+		return nil
+	}
+	c.held.Heard()
+	if why := c.held.GivenUp(); why != nil {
 		return why
 	}
 	return err

@@ -112,7 +112,7 @@ func (s *Service) NewGRPC() *grpc.Server {
 		grpc.MaxHeaderListSize(maxHeaderList),
 		grpc.ConnectionTimeout(handshakeTime),
 		experimental.BufferPool(new(codec.Pool)),
-		grpc.InTapHandle(s.intake.Tap),
+		grpc.InTapHandle(s.tap),
 		grpc.ReadBufferSize(0), // the connections of Listen have buffers while there is something in them
 		grpc.WriteBufferSize(ioBuffer),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingTime, Timeout: pingTimeout}),
