@@ -17,7 +17,7 @@ import (
 )
 
 // tap counts a call as it begins. One that is refused gets its status here: no interceptor sees it, and gRPC would tell
-// PERMISSION_DENIED of an error that is none of its own.
+// PERMISSION_DENIED of an error that is none of its own. Of a call that it refuses so early it tells code and text only.
 func (s *Service) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
 	ctx, err := s.intake.Tap(ctx, info)
 	return ctx, flight.ToStatus(err)

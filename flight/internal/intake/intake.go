@@ -131,8 +131,12 @@ func (i *Intake) admit(s *Stream) error {
 			i.counts.RefusedStreams++
 			return overloaded("the server runs as many calls as it may, %d", i.options.Streams)
 		}
+		leaves := greedy.youngest()
 		i.counts.RefusedStreams++
-		greedy.youngest().giveUp(overloaded("the server runs as many calls as it may, %d, and this connection has most of them", i.options.Streams))
+		if leaves == nil {
+			return overloaded("the server runs as many calls as it may, %d, and those that were ended for others still do", i.options.Streams)
+		}
+		leaves.giveUp(overloaded("the server runs as many calls as it may, %d, and this connection has most of them", i.options.Streams))
 	}
 	i.running++
 	if s.conn != nil {

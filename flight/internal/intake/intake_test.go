@@ -434,11 +434,23 @@ func TestTooManyCalls(t *testing.T) {
 	if quiver.ReasonOf(all[99].GivenUp()) != quiver.Overloaded || all[0].GivenUp() != nil {
 		t.Error("the wrong call was ended")
 	}
-	for _, s := range append(all, s) {
+	all = append(all, s)
+	for n := range 10 { // each ends another one
+		modest.newest = uint32(2*n + 3)
+		s, _, err := tapped(t, i, modest, doPut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+		if all[98-n].GivenUp() == nil {
+			t.Errorf("call %d was not ended", 98-n)
+		}
+	}
+	for _, s := range all {
 		s.Begin()
 		s.End()
 	}
-	if u := i.Usage(); u.Streams != 0 || u.RefusedStreams != 2 {
+	if u := i.Usage(); u.Streams != 0 || u.RefusedStreams != 12 {
 		t.Errorf("%+v", u)
 	}
 }

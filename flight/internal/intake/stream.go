@@ -383,11 +383,12 @@ func (s *Stream) keep(cost int64) {
 	s.whole = append(s.whole, cost)
 }
 
-// youngest is the stream that began last; the intake's mutex must be held.
+// youngest is the stream that began last of those that were not given up, nil if there is none; the intake's mutex must
+// be held.
 func (c *Conn) youngest() *Stream {
 	var found *Stream
 	for _, s := range c.streams {
-		if found == nil || s.id > found.id && s.cause == nil {
+		if s.cause == nil && (found == nil || s.id > found.id) {
 			found = s
 		}
 	}
