@@ -42,6 +42,7 @@ type Conn struct {
 
 	// Guarded by the intake's mutex.
 	streams  map[uint32]*Stream
+	going    int       // those of them that were not given up
 	stopped  bool      // it is not read on until there is memory
 	since    time.Time // when it came, or its last stream ended
 	served   bool      // it has had a stream

@@ -49,6 +49,7 @@ type Intake struct {
 	sent     account
 	conns    map[*Conn]struct{}
 	running  int           // streams
+	leaving  int           // those of them that were given up
 	waiters  int           // who waits for news
 	news     chan struct{} // closed, and made anew, when something was given back
 	counts   Counts
@@ -121,35 +122,32 @@ var streams = map[string]bool{
 }
 
 // admit counts a stream that begins. At the limit one of the connection with most streams makes room, unless that is
-// the stream's own.
+// the stream's own. Streams that were given up and have not ended yet do not count, as long as they are no more than
+// the others may be.
 func (i *Intake) admit(s *Stream) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.running >= i.options.Streams {
+	if i.running-i.leaving >= i.options.Streams || i.running >= 2*i.options.Streams {
+		i.counts.RefusedStreams++
 		greedy := i.greediest()
-		if greedy == nil || s.conn == nil || len(greedy.streams) <= len(s.conn.streams)+1 {
-			i.counts.RefusedStreams++
+		if i.running >= 2*i.options.Streams || greedy == nil || s.conn == nil || greedy.going <= s.conn.going+1 {
 			return overloaded("the server runs as many calls as it may, %d", i.options.Streams)
 		}
-		leaves := greedy.youngest()
-		i.counts.RefusedStreams++
-		if leaves == nil {
-			return overloaded("the server runs as many calls as it may, %d, and those that were ended for others still do", i.options.Streams)
-		}
-		leaves.giveUp(overloaded("the server runs as many calls as it may, %d, and this connection has most of them", i.options.Streams))
+		greedy.youngest().giveUp(overloaded("the server runs as many calls as it may, %d, and this connection has most of them", i.options.Streams))
 	}
 	i.running++
 	if s.conn != nil {
 		s.conn.streams[s.id] = s
+		s.conn.going++
 	}
 	return nil
 }
 
-// greediest is the connection with most streams; i.mu must be held.
+// greediest is the connection with most streams that were not given up; i.mu must be held.
 func (i *Intake) greediest() *Conn {
 	var most *Conn
 	for c := range i.conns {
-		if most == nil || len(c.streams) > len(most.streams) {
+		if most == nil || c.going > most.going {
 			most = c
 		}
 	}

@@ -453,6 +453,9 @@ func TestTooManyCalls(t *testing.T) {
 	if u := i.Usage(); u.Streams != 0 || u.RefusedStreams != 12 {
 		t.Errorf("%+v", u)
 	}
+	if i.leaving != 0 || greedy.going != 0 || modest.going != 0 {
+		t.Errorf("in the end %d leave, %d and %d go on", i.leaving, greedy.going, modest.going)
+	}
 }
 
 // TestTooManyConnections fills the connections: one that does nothing makes room, one with calls does not.

@@ -128,6 +128,11 @@ func (s *Stream) end() {
 	s.ended = true
 	s.closed.Store(true)
 	i.running--
+	if s.cause != nil {
+		i.leaving--
+	} else {
+		s.stops()
+	}
 	if s.conn != nil && s.conn.streams[s.id] == s {
 		delete(s.conn.streams, s.id)
 		s.conn.since, s.conn.served = time.Now(), true
@@ -175,9 +180,21 @@ func (s *Stream) Let(n int64) {
 // giveUp ends the stream; the intake's mutex must be held. What it holds is given back when its handler has ended.
 func (s *Stream) giveUp(why error) {
 	if s.cause == nil {
+		if !s.ended {
+			s.intake.leaving++
+			s.stops()
+		}
 		s.cause = why
 		s.closed.Store(true)
 		s.cancel(why)
+	}
+}
+
+// stops notes that the stream is none of those any more that its connection goes on with; the intake's mutex must be
+// held.
+func (s *Stream) stops() {
+	if s.conn != nil {
+		s.conn.going--
 	}
 }
 
