@@ -121,6 +121,14 @@ var streams = map[string]bool{
 	"/arrow.flight.protocol.FlightService/DoExchange": true,
 }
 
+// unary are the calls that end by themselves soon after their request has come. gRPC takes the request before there is a
+// handler: of one that is given up then it tells CANCELED, whatever the cause.
+var unary = map[string]bool{
+	"/arrow.flight.protocol.FlightService/GetFlightInfo":  true,
+	"/arrow.flight.protocol.FlightService/GetSchema":      true,
+	"/arrow.flight.protocol.FlightService/PollFlightInfo": true,
+}
+
 // admit counts a stream that begins. At the limit one of the connection with most streams makes room, unless that is
 // the stream's own. Streams that were given up and have not ended yet do not count, as long as they are no more than
 // the others may be.
@@ -129,11 +137,11 @@ func (i *Intake) admit(s *Stream) error {
 	defer i.mu.Unlock()
 	if i.running-i.leaving >= i.options.Streams || i.running >= 2*i.options.Streams {
 		i.counts.RefusedStreams++
-		greedy := i.greediest()
-		if i.running >= 2*i.options.Streams || greedy == nil || s.conn == nil || greedy.going <= s.conn.going+1 {
+		leaves := i.leavesFor(s)
+		if leaves == nil {
 			return overloaded("the server runs as many calls as it may, %d", i.options.Streams)
 		}
-		greedy.youngest().giveUp(overloaded("the server runs as many calls as it may, %d, and this connection has most of them", i.options.Streams))
+		leaves.giveUp(overloaded("the server runs as many calls as it may, %d, and this connection has most of them", i.options.Streams))
 	}
 	i.running++
 	if s.conn != nil {
@@ -141,6 +149,15 @@ func (i *Intake) admit(s *Stream) error {
 		s.conn.going++
 	}
 	return nil
+}
+
+// leavesFor is the stream that makes room for one that begins, nil if none does; i.mu must be held.
+func (i *Intake) leavesFor(s *Stream) *Stream {
+	greedy := i.greediest()
+	if i.running >= 2*i.options.Streams || greedy == nil || s.conn == nil || greedy.going <= s.conn.going+1 {
+		return nil
+	}
+	return greedy.youngest()
 }
 
 // greediest is the connection with most streams that were not given up; i.mu must be held.

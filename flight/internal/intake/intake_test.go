@@ -634,3 +634,40 @@ func TestMessagesPayForThemselves(t *testing.T) {
 	}
 	s.End()
 }
+
+// TestCallsThatEndSoonStay has a connection with most calls, of which the youngest is unary and has its request: another
+// one is ended.
+func TestCallsThatEndSoonStay(t *testing.T) {
+	o := limits()
+	o.Streams = 3
+	i := New(o)
+	greedy := connected(i, func(f *http2.Framer) {
+		for id := uint32(1); id <= 5; id += 2 {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true})
+			_ = f.WriteData(id, true, message(10))
+		}
+	})
+	methods, all := []string{doPut, doPut, "/arrow.flight.protocol.FlightService/GetFlightInfo"}, []*Stream(nil)
+	drain(t, greedy, func() {
+		s, cancel, err := tapped(t, i, greedy, methods[len(all)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cancel)
+		all = append(all, s)
+	})
+	modest := connected(i, func(*http2.Framer) {})
+	modest.newest = 1
+	s, cancel, err := tapped(t, i, modest, doPut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cancel()
+	if all[2].GivenUp() != nil || all[1].GivenUp() == nil {
+		t.Error("the wrong call was ended")
+	}
+	for _, s := range append(all, s) {
+		s.Begin()
+		s.End()
+	}
+}

@@ -198,6 +198,11 @@ func (s *Stream) stops() {
 	}
 }
 
+// endsSoon tells whether the call has all that it needs to end by itself; the intake's mutex must be held.
+func (s *Stream) endsSoon() bool {
+	return unary[s.method] && (s.untaken() > 0 || !s.waiting.Load())
+}
+
 // over tells whether the stream takes no more; the intake's mutex must be held.
 func (s *Stream) over() bool {
 	return s.ended || s.cause != nil || s.ctx.Err() != nil || s.conn != nil && s.conn.isClosed
@@ -400,12 +405,12 @@ func (s *Stream) keep(cost int64) {
 	s.whole = append(s.whole, cost)
 }
 
-// youngest is the stream that began last of those that were not given up, nil if there is none; the intake's mutex must
-// be held.
+// youngest is the stream that began last of those that may be given up for another one, nil if there is none; the
+// intake's mutex must be held.
 func (c *Conn) youngest() *Stream {
 	var found *Stream
 	for _, s := range c.streams {
-		if s.cause == nil && (found == nil || s.id > found.id) {
+		if s.cause == nil && !s.endsSoon() && (found == nil || s.id > found.id) {
 			found = s
 		}
 	}
