@@ -188,12 +188,13 @@ func (c *Conn) forget() {
 	}
 }
 
-// resumes notes that the connection is read on. Its streams could send nothing meanwhile, and are not late because of
-// us: who was woken at the same moment would give them up. The intake's mutex must be held.
-func (c *Conn) resumes(now time.Time) {
-	c.now = now
+// resumes notes that the connection is read on, after so long. Its streams could send nothing meanwhile, and are not
+// late because of us: who was woken at the same moment would give them up. What they were late before stays. The
+// intake's mutex must be held.
+func (c *Conn) resumes(after time.Duration) {
+	c.now = time.Now()
 	for _, s := range c.streams {
-		s.last.Store(now.UnixNano())
+		s.last.Add(int64(after))
 	}
 }
 

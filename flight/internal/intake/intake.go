@@ -131,11 +131,11 @@ var unary = map[string]bool{
 
 // admit counts a stream that begins. At the limit one of the connection with most streams makes room, unless that is
 // the stream's own. Streams that were given up and have not ended yet do not count, as long as they are no more than
-// the others may be.
+// a quarter of the others.
 func (i *Intake) admit(s *Stream) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.running-i.leaving >= i.options.Streams || i.running >= 2*i.options.Streams {
+	if i.running-i.leaving >= i.options.Streams || i.running >= i.mostStreams() {
 		i.counts.RefusedStreams++
 		leaves := i.leavesFor(s)
 		if leaves == nil {
@@ -151,10 +151,13 @@ func (i *Intake) admit(s *Stream) error {
 	return nil
 }
 
+// mostStreams is how many may run with those that were given up.
+func (i *Intake) mostStreams() int { return i.options.Streams + i.options.Streams/4 }
+
 // leavesFor is the stream that makes room for one that begins, nil if none does; i.mu must be held.
 func (i *Intake) leavesFor(s *Stream) *Stream {
 	greedy := i.greediest()
-	if i.running >= 2*i.options.Streams || greedy == nil || s.conn == nil || greedy.going <= s.conn.going+1 {
+	if i.running >= i.mostStreams() || greedy == nil || s.conn == nil || greedy.going <= s.conn.going+1 {
 		return nil
 	}
 	return greedy.youngest()
@@ -211,7 +214,7 @@ func (i *Intake) acquire(s *Stream, a *account, n int64) bool {
 		i.await(s)
 	}
 	if s.conn != nil && a == &i.received && !since.IsZero() {
-		s.conn.resumes(time.Now())
+		s.conn.resumes(time.Since(since))
 	}
 	if s.over() {
 		return false

@@ -639,15 +639,15 @@ func TestMessagesPayForThemselves(t *testing.T) {
 // one is ended.
 func TestCallsThatEndSoonStay(t *testing.T) {
 	o := limits()
-	o.Streams = 3
+	o.Streams = 4
 	i := New(o)
 	greedy := connected(i, func(f *http2.Framer) {
-		for id := uint32(1); id <= 5; id += 2 {
+		for id := uint32(1); id <= 7; id += 2 {
 			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true})
 			_ = f.WriteData(id, true, message(10))
 		}
 	})
-	methods, all := []string{doPut, doPut, "/arrow.flight.protocol.FlightService/GetFlightInfo"}, []*Stream(nil)
+	methods, all := []string{doPut, doPut, doPut, "/arrow.flight.protocol.FlightService/GetFlightInfo"}, []*Stream(nil)
 	drain(t, greedy, func() {
 		s, cancel, err := tapped(t, i, greedy, methods[len(all)])
 		if err != nil {
@@ -663,7 +663,7 @@ func TestCallsThatEndSoonStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cancel()
-	if all[2].GivenUp() != nil || all[1].GivenUp() == nil {
+	if all[3].GivenUp() != nil || all[2].GivenUp() == nil {
 		t.Error("the wrong call was ended")
 	}
 	for _, s := range append(all, s) {
