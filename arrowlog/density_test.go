@@ -190,3 +190,21 @@ func TestGiveBackFails(t *testing.T) {
 	}
 	w.close()
 }
+
+// TestRemovedBucketsAreForgotten: maintenance keeps nothing of logs that are gone, whatever was to be done about them
+// in days.
+func TestRemovedBucketsAreForgotten(t *testing.T) {
+	const buckets = 20
+	w, _, _ := crowd(t, buckets)
+	w.maintain()
+	if n := w.disk.tended.Len(); n < buckets {
+		t.Fatalf("maintenance has %d logs before it: the test shows nothing", n)
+	}
+	if err := w.disk.RemoveTable(7); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.disk.tended.Len(); n > 1 { // that of the world's own bucket
+		t.Errorf("maintenance keeps %d logs of removed buckets", n)
+	}
+	w.close()
+}

@@ -361,18 +361,14 @@ const visitsPerRound = 512
 
 // Maintain does what is due: it closes segments by age, gives back the room that idle ones hold ahead, writes indexes of
 // closed ones, commits what is staged and nobody waits for, closes files that nobody uses, and writes the checkpoint. It
-// looks at those logs only of which something is due, and at a bounded number of them. The owner calls it about once a second: a checkpoint that is a second old costs a restart the
-// reading of what was written in that second.
+// looks at those logs only of which something is due, and at a bounded number of them. The owner calls it about once a
+// second: a checkpoint that is a second old costs a restart the reading of what was written in that second.
 func (d *Disk) Maintain(now time.Time) error {
 	var errs []error
 	for _, l := range d.tended.Take(now.UnixMilli(), visitsPerRound) {
 		d.metrics.visits.Inc()
-		next, err := l.maintain(now)
-		if err != nil {
+		if err := l.maintain(now); err != nil {
 			errs = append(errs, err)
-		}
-		if next >= 0 {
-			d.tend(l, next)
 		}
 	}
 	d.files.closeIdle(now)

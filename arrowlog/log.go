@@ -325,9 +325,8 @@ func (l *Log) marks() (m mark, ok bool) {
 // now is the clock in milliseconds.
 func (l *Log) now() int64 { return l.disk.options.Now().UnixMilli() }
 
-// maintain does what is due for the log, and tells when something will be next, Unix milliseconds; -1: never, unless
-// more is written.
-func (l *Log) maintain(now time.Time) (next int64, err error) {
+// maintain does what is due for the log, and has Maintain look at it again when something will be next.
+func (l *Log) maintain(now time.Time) error {
 	ms := now.UnixMilli()
 	soon := ms + 1 // the next round
 	l.mu.Lock()
@@ -336,11 +335,12 @@ func (l *Log) maintain(now time.Time) (next int64, err error) {
 	select {
 	case l.role <- struct{}{}:
 	default:
-		return soon, nil // somebody is committing, and rolls by itself
+		l.disk.tend(l, soon) // somebody is committing, and rolls by itself
+		return nil
 	}
 	defer func() { <-l.role }()
 	if l.Failed() != nil {
-		return -1, nil
+		return nil
 	}
 	for l.staleQueue() {
 		l.commit()
@@ -354,18 +354,16 @@ func (l *Log) maintain(now time.Time) (next int64, err error) {
 	for len(l.unindexed) > 0 && l.disk.Fence() == nil {
 		s := l.unindexed[0]
 		if err := s.writeIndex(); err != nil && !isNotExist(err) {
-			return soon, fmt.Errorf("arrowlog: index of bucket %s, segment %d: %w", l.id, s.base, err)
+			l.disk.tend(l, soon)
+			return fmt.Errorf("arrowlog: index of bucket %s, segment %d: %w", l.id, s.base, err)
 		}
 		l.unindexed = l.unindexed[1:]
 	}
-	if l.tail == nil || l.disk.Fence() != nil {
-		return -1, nil
-	}
-	next = l.tail.due(l.segmentAge(), l.disk.options.GiveBack)
-	if l.tail.tended = next; next < 0 {
+	if l.tail != nil && l.Failed() == nil && l.disk.Fence() == nil {
 		l.tail.tended = math.MaxInt64
+		l.tendTail(l.segmentAge())
 	}
-	return next, nil
+	return nil
 }
 
 // tendTail has Maintain look at the log when something of its last segment is due, unless it will look earlier. The
@@ -446,6 +444,7 @@ func (l *Log) failLocked(why error, unknown quiver.Offset) {
 		return
 	}
 	l.failed, l.unknown, l.leading = why, unknown, false
+	l.disk.tended.Remove(l) // it may be due in days only, and would be kept until then
 	l.disk.metrics.staged.Add(-int64(len(l.flying) + len(l.queue)))
 	for _, u := range l.flying {
 		u.settle(l.outcomeLocked(u.until))

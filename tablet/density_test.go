@@ -36,3 +36,21 @@ func TestIdleRoundsLookAtNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestDroppedBucketsAreForgotten: retention keeps nothing of buckets that are gone.
+func TestDroppedBucketsAreForgotten(t *testing.T) {
+	const buckets = 20
+	e := newEnv(t, buckets)
+	e.retain(map[string]string{"retention.time": "86400s"})
+	for b := range int32(buckets) {
+		e.mustPut(e.tablet(b), int64(b))
+	}
+	e.pass(5 * time.Second)
+	if n := e.server.due.Len(); n != buckets {
+		t.Fatalf("retention has %d buckets before it: the test shows nothing", n)
+	}
+	e.drop(7)
+	if n := e.server.due.Len(); n != 0 {
+		t.Errorf("retention keeps %d dropped buckets", n)
+	}
+}

@@ -271,13 +271,14 @@ func (s *Server) removeDropped() {
 	s.forgetRemoved()
 }
 
-// forgetRemoved takes the tablets whose data was removed off the list of those with an open log.
+// forgetRemoved takes the tablets whose data was removed off the lists of those with an open log.
 func (s *Server) forgetRemoved() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for t := range s.opened {
 		if s.dropped[t.id.Table] || s.cut[quiver.PartitionRef{Table: t.id.Table, Partition: t.id.Partition}] {
 			delete(s.opened, t)
+			s.due.Remove(t)
 		}
 	}
 }
