@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/grpc"
 
+	"github.com/quiverlog/quiver/bench/measure"
 	"github.com/quiverlog/quiver/flight"
 )
 
@@ -198,6 +199,6 @@ func TestKeyedAllocations(t *testing.T) {
 			rows.Release()
 		})
 		batch.Release()
-		within(t, "a request of "+format(float64(c.keys))+" keys", 1, allocations, c.most, bytes, c.bytes)
+		within(t, "a request of "+measure.Figure(float64(c.keys))+" keys", 1, allocations, c.most, bytes, c.bytes)
 	}
 }

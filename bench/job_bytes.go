@@ -9,6 +9,8 @@ import (
 
 	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 	"google.golang.org/grpc"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // bytesBed is what J12 works with.
@@ -60,7 +62,7 @@ func runBytes(ctx context.Context, b *bench, r *result) error {
 				return fmt.Errorf("%s, %s: %w", set.name, codec.name, err)
 			}
 			a := armResult{Name: bytesArm(set.name, codec.name), Samples: []sample{{Metrics: m}}}
-			b.logf("%s  %-28s %s B/row, %s of raw Arrow", r.Job, a.Name, format(m[bytesPerRow]), format(m[ofArrow]))
+			b.logf("%s  %-28s %s B/row, %s of raw Arrow", r.Job, a.Name, measure.Figure(m[bytesPerRow]), measure.Figure(m[ofArrow]))
 			r.Arms = append(r.Arms, a)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	aipc "github.com/apache/arrow-go/v18/arrow/ipc"
 	"google.golang.org/grpc"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // The arms of J1.
@@ -186,7 +188,7 @@ func medianSize(sizes []int64) float64 {
 	for _, n := range sizes {
 		values = append(values, float64(n))
 	}
-	return median(values)
+	return measure.Median(values)
 }
 
 func (bed *putBed) stockGo(ctx context.Context, s *process, conn *grpc.ClientConn) (metrics, error) {

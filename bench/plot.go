@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // plot is a drawing of some results.
@@ -72,7 +74,7 @@ func drawBars(title, note string, a axis, origin float64, ticks []float64, bars 
 	s.text("m", "end", plotWidth-12, 22, note)
 	for _, tick := range ticks {
 		s.line("g", 1, a.place(tick), plotTop-6, a.place(tick), bottom)
-		s.text("m", "middle", a.place(tick), bottom+16, format(tick))
+		s.text("m", "middle", a.place(tick), bottom+16, measure.Figure(tick))
 	}
 	for i, b := range bars {
 		y := plotTop + plotRow*float64(i)
@@ -99,7 +101,7 @@ func plotGoals(r *result, title string) []byte {
 	bars := make([]bar, 0, len(r.goals))
 	reach := 1.0
 	for _, g := range r.goals {
-		b := bar{label: shorten(g.text, 62), class: "x", figure: fmt.Sprintf("%s, %s %s", format(g.value), g.relation(), format(g.need)),
+		b := bar{label: shorten(g.text, 62), class: "x", figure: fmt.Sprintf("%s, %s %s", measure.Figure(g.value), g.relation(), measure.Figure(g.need)),
 			value: g.value / g.need, low: g.low / g.need, high: g.high / g.need}
 		if g.less {
 			b.value, b.low, b.high = 1/b.value, 1/b.high, 1/b.low
@@ -137,11 +139,11 @@ func plotSpeed(r *result, title string) []byte {
 		most := 0.0
 		for i := range r.Arms {
 			values := r.Arms[i].values(metric)
-			if math.IsNaN(median(values)) {
+			if math.IsNaN(measure.Median(values)) {
 				continue
 			}
-			b := bar{label: shorten(r.Arms[i].Name, 62), class: "f", value: median(values), figure: format(median(values))}
-			b.low, b.high = spread(values)
+			b := bar{label: shorten(r.Arms[i].Name, 62), class: "f", value: measure.Median(values), figure: measure.Figure(measure.Median(values))}
+			b.low, b.high = measure.Spread(values)
 			if strings.Contains(b.label, "Quiver") {
 				b.class = "q"
 			}
@@ -184,7 +186,7 @@ func plotLatency(r *result, title string) []byte {
 	for i := range r.Arms {
 		c := curve{name: r.Arms[i].Name}
 		for _, q := range ladder {
-			if ms := median(r.Arms[i].values(percentile(q))); ms > 0 { // and not NaN
+			if ms := measure.Median(r.Arms[i].values(percentile(q))); ms > 0 { // and not NaN
 				c.points = append(c.points, q, ms)
 				low, high = min(low, ms), max(high, ms)
 			}
@@ -204,7 +206,7 @@ func plotLatency(r *result, title string) []byte {
 	x := axis{low: 0, high: 4, from: left, to: right}
 	for v := y.low; v <= y.high*1.001; v *= 10 {
 		s.line("g", 1, left, y.place(v), right, y.place(v))
-		s.text("m", "end", left-8, y.place(v)+4, format(v))
+		s.text("m", "end", left-8, y.place(v)+4, measure.Figure(v))
 	}
 	for _, q := range []float64{0, 50, 90, 99, 99.9, 99.99} {
 		s.line("g", 1, x.place(nines(q)), top, x.place(nines(q)), bottom)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // result is one job's outcome: the raw file docs/benchmarks/<job>.json, from which everything else is made.
@@ -113,12 +115,12 @@ func (r *result) atMost(need float64, values []float64, text string) {
 }
 
 func (r *result) judge(need float64, values []float64, less bool, text string) {
-	value := median(values)
+	value := measure.Median(values)
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return
 	}
 	g := goal{topic: r.topic, text: text, value: value, need: need, less: less}
-	g.low, g.high = spread(values)
+	g.low, g.high = measure.Spread(values)
 	g.met = value >= need
 	if less {
 		g.met = value <= need
@@ -140,7 +142,7 @@ func (g *goal) line() string {
 	if g.met {
 		verdict = "met"
 	}
-	return fmt.Sprintf("  %-6s %s: %s (%s to %s), wanted %s %s", verdict, g.text, format(g.value), format(g.low), format(g.high), g.relation(), format(g.need))
+	return fmt.Sprintf("  %-6s %s: %s (%s to %s), wanted %s %s", verdict, g.text, measure.Figure(g.value), measure.Figure(g.low), measure.Figure(g.high), g.relation(), measure.Figure(g.need))
 }
 
 // encode makes the raw file: indented, but for a sample, which takes one line.

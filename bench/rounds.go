@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // arm is one of the things a job compares.
@@ -127,7 +129,7 @@ func (s *sample) line() string {
 	text := ""
 	for _, name := range []string{seconds, gbPerSec, rowsPerSec, storedPerSec, serverCPU, clientCPU, serverRow, clientRow, acksPerSec, keysPerSec, p50, p99, p999, readyMS, firstReadMS, idleMB, idleCPU} {
 		if v, ok := s.Metrics[name]; ok {
-			text += fmt.Sprintf("  %s %s", format(v), name)
+			text += fmt.Sprintf("  %s %s", measure.Figure(v), name)
 		}
 	}
 	if s.Loaded {

@@ -3,14 +3,14 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // The tables stand between these lines of the page. What is outside of them is written by people.
@@ -154,8 +154,8 @@ func writeGoals(text *strings.Builder, results []*result) {
 				met++
 			}
 			all++
-			fmt.Fprintf(text, "| %s | %s | %s %s | %s | %s to %s | %s |\n", r.Job, g.text, g.relation(), format(g.need),
-				format(g.value), format(g.low), format(g.high), verdict)
+			fmt.Fprintf(text, "| %s | %s | %s %s | %s | %s to %s | %s |\n", r.Job, g.text, g.relation(), measure.Figure(g.need),
+				measure.Figure(g.value), measure.Figure(g.low), measure.Figure(g.high), verdict)
 		}
 	}
 	fmt.Fprintf(text, "\n%d of %d goals are met.\n\n", met, all)
@@ -235,38 +235,11 @@ func writeNoise(text *strings.Builder, r *result) {
 
 // cell is a median, and its spread where times and speeds are meant.
 func cell(values []float64, metric string) string {
-	text := format(median(values))
+	text := measure.Figure(measure.Median(values))
 	switch metric {
 	case gbPerSec, acksPerSec, keysPerSec, p50, p99, p999, createMS, readyMS, firstReadMS, foundMS, keyFoundMS:
-		low, high := spread(values)
-		text += fmt.Sprintf(" (%s to %s)", format(low), format(high))
+		low, high := measure.Spread(values)
+		text += fmt.Sprintf(" (%s to %s)", measure.Figure(low), measure.Figure(high))
 	}
 	return text
-}
-
-// format writes a figure with three digits that count.
-func format(v float64) string {
-	switch size := math.Abs(v); {
-	case math.IsNaN(v):
-		return "?"
-	case size >= 1e6:
-		return trimmed(v/1e6, size/1e6) + " M"
-	case size >= 10_000:
-		return trimmed(v/1e3, size/1e3) + " K"
-	default:
-		return trimmed(v, size)
-	}
-}
-
-func trimmed(v, size float64) string {
-	digits := 3
-	switch {
-	case size >= 100:
-		digits = 0
-	case size >= 10:
-		digits = 1
-	case size >= 1:
-		digits = 2
-	}
-	return strconv.FormatFloat(v, 'f', digits, 64)
 }

@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // What this program writes stands between these lines of the page. What is outside of them is written by people.
@@ -100,7 +101,7 @@ func losses(results []*result) string {
 			if len(values) > 0 {
 				all++
 			}
-			if median(values) < 1 {
+			if measure.Median(values) < 1 {
 				n++
 				text.WriteString(pairRow(r, &r.Pairs[i], r.Job))
 			}
@@ -115,14 +116,14 @@ func losses(results []*result) string {
 // pairRow is a comparison as a row of a table; a job's name comes first, if there is one.
 func pairRow(r *result, c *pair, job string) string {
 	values, disturbed := r.ratios(c)
-	low, high := spread(values)
+	low, high := measure.Spread(values)
 	mine, theirs := r.arm(c.Quiver), r.arm(c.Peer)
 	if mine == nil || theirs == nil || len(values) == 0 {
 		return ""
 	}
-	ratio := format(median(values))
+	ratio := measure.Figure(measure.Median(values))
 	switch {
-	case median(values) < 1:
+	case measure.Median(values) < 1:
 		ratio = "**" + ratio + "**"
 	case disturbed:
 	}
@@ -136,7 +137,7 @@ func pairRow(r *result, c *pair, job string) string {
 	describe := func(a *armResult) string {
 		return fmt.Sprintf("%s, %s, %s (%s)", a.System, a.Client, a.Setting, a.Durable)
 	}
-	return fmt.Sprintf("%s| %s | %s | %s | %s | %s to %s |\n", first, describe(mine), describe(theirs), c.Metric, ratio, format(low), format(high))
+	return fmt.Sprintf("%s| %s | %s | %s | %s | %s to %s |\n", first, describe(mine), describe(theirs), c.Metric, ratio, measure.Figure(low), measure.Figure(high))
 }
 
 // oneJob is the section of a job: its notes, its plot, the medians, the comparisons.
@@ -202,37 +203,10 @@ func cell(values []float64, metric string) string {
 	if len(values) == 0 {
 		return ""
 	}
-	text := format(median(values))
+	text := measure.Figure(measure.Median(values))
 	if slices.Contains(withSpread, metric) && len(values) > 1 {
-		low, high := spread(values)
-		text += fmt.Sprintf(" (%s to %s)", format(low), format(high))
+		low, high := measure.Spread(values)
+		text += fmt.Sprintf(" (%s to %s)", measure.Figure(low), measure.Figure(high))
 	}
 	return text
-}
-
-// format writes a figure with three digits that count.
-func format(v float64) string {
-	switch size := math.Abs(v); {
-	case math.IsNaN(v):
-		return "?"
-	case size >= 1e6:
-		return trimmed(v/1e6, size/1e6) + " M"
-	case size >= 10_000:
-		return trimmed(v/1e3, size/1e3) + " K"
-	default:
-		return trimmed(v, size)
-	}
-}
-
-func trimmed(v, size float64) string {
-	digits := 3
-	switch {
-	case size >= 100:
-		digits = 0
-	case size >= 10:
-		digits = 1
-	case size >= 1:
-		digits = 2
-	}
-	return strconv.FormatFloat(v, 'f', digits, 64)
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // Sizes of a plot, in pixels.
@@ -43,7 +45,7 @@ func plot(r *result) string {
 		fmt.Fprintf(&text, `<text x="%d" y="%d" text-anchor="end" fill="#222222">%s</text>`+"\n", labelEnd-8, y+13, html.EscapeString(b.label))
 		fmt.Fprintf(&text, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", labelEnd, y+3, math.Max(end-labelEnd, 1), rowHeight-6, colours[b.system])
 		fmt.Fprintf(&text, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="#222222"/>`+"\n", scale(b.low), y+rowHeight/2, scale(b.high), y+rowHeight/2)
-		fmt.Fprintf(&text, `<text x="%.1f" y="%d" fill="#222222">%s</text>`+"\n", math.Max(end, scale(b.high))+6, y+13, format(b.median))
+		fmt.Fprintf(&text, `<text x="%.1f" y="%d" fill="#222222">%s</text>`+"\n", math.Max(end, scale(b.high))+6, y+13, measure.Figure(b.median))
 	}
 	return text.String() + "</svg>\n"
 }
@@ -63,8 +65,8 @@ func barsOf(r *result) (metric string, bars []bar) {
 			if len(values) == 0 {
 				continue
 			}
-			b := bar{system: a.System, label: shorten(a.name()+" ("+a.Durable+")", 76), median: median(values)}
-			b.low, b.high = spread(values)
+			b := bar{system: a.System, label: shorten(a.name()+" ("+a.Durable+")", 76), median: measure.Median(values)}
+			b.low, b.high = measure.Spread(values)
 			bars = append(bars, b)
 		}
 		if len(bars) > 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,8 +111,8 @@ func (r *result) ratios(c *pair) (values []float64, disturbed bool) {
 // pairLine is a comparison in one line.
 func (r *result) pairLine(c *pair) string {
 	values, _ := r.ratios(c)
-	low, high := spread(values)
-	return fmt.Sprintf("%s × in %s (%s to %s): %s against %s", format(median(values)), c.Metric, format(low), format(high), c.Quiver, c.Peer)
+	low, high := measure.Spread(values)
+	return fmt.Sprintf("%s × in %s (%s to %s): %s against %s", measure.Figure(measure.Median(values)), c.Metric, measure.Figure(low), measure.Figure(high), c.Quiver, c.Peer)
 }
 
 // save writes the result into the directory.
@@ -145,25 +144,4 @@ func loadResults(dir string) (results []*result, err error) {
 		results = append(results, r)
 	}
 	return results, nil
-}
-
-// median is the middle value, NaN of none.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	mid := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[mid]
-	}
-	return (sorted[mid-1] + sorted[mid]) / 2
-}
-
-// spread is the least and the largest value, NaN of none.
-func spread(values []float64) (low, high float64) {
-	if len(values) == 0 {
-		return math.NaN(), math.NaN()
-	}
-	return slices.Min(values), slices.Max(values)
 }

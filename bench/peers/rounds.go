@@ -133,7 +133,7 @@ func (s *sample) line() string {
 	text := ""
 	for _, name := range columnsInOrder {
 		if v, ok := s.Metrics[name]; ok {
-			text += fmt.Sprintf("  %s %s", format(v), name)
+			text += fmt.Sprintf("  %s %s", measure.Figure(v), name)
 		}
 	}
 	if s.Loaded {
