@@ -24,12 +24,19 @@ type report struct {
 
 // calls are the latencies of one kind of call, in milliseconds.
 type calls struct {
-	Calm, Attack struct {
-		Calls int     `json:"calls"`
-		P50   float64 `json:"p50_ms"`
-		P99   float64 `json:"p99_ms"`
-	}
-	Ratio float64 `json:"p99_ratio"`
+	Calm, Attack latencies
+	Ratio        float64 `json:"p99_ratio"`
+}
+
+// latencies are those of one kind of call in one kind of phase.
+type latencies struct {
+	Calls int     `json:"calls"`
+	P50   float64 `json:"p50_ms"`
+	P99   float64 `json:"p99_ms"`
+}
+
+func latenciesOf(took []time.Duration) latencies {
+	return latencies{len(took), percentile(took, 50).Seconds() * 1e3, percentile(took, 99).Seconds() * 1e3}
 }
 
 func newReport(o options) *report {
@@ -71,21 +78,7 @@ func (r *report) judge(s *server) (err error) {
 			delete(r.Counters, name)
 		}
 	}
-	for kind := range rates {
-		c := calls{}
-		for name, into := range map[string]*struct {
-			Calls int     `json:"calls"`
-			P50   float64 `json:"p50_ms"`
-			P99   float64 `json:"p99_ms"`
-		}{"calm": &c.Calm, "attack": &c.Attack} {
-			all := r.took[name][kind]
-			into.Calls, into.P50, into.P99 = len(all), percentile(all, 50).Seconds()*1e3, percentile(all, 99).Seconds()*1e3
-		}
-		if c.Calm.P99 > 0 {
-			c.Ratio = c.Attack.P99 / c.Calm.P99
-		}
-		r.Calls[kind] = c
-	}
+	r.compare()
 	if r.Counters["quiver_panics_total"] > 0 {
 		return fmt.Errorf("%v calls panicked", r.Counters["quiver_panics_total"])
 	}
@@ -93,6 +86,17 @@ func (r *report) judge(s *server) (err error) {
 		return fmt.Errorf("the server took %d MiB, %d are allowed: %s", peak>>20, rssLimit>>20, r.table())
 	}
 	return nil
+}
+
+// compare sets the latencies under attack beside those without.
+func (r *report) compare() {
+	for kind := range rates {
+		c := calls{Calm: latenciesOf(r.took["calm"][kind]), Attack: latenciesOf(r.took["attack"][kind])}
+		if c.Calm.P99 > 0 {
+			c.Ratio = c.Attack.P99 / c.Calm.P99
+		}
+		r.Calls[kind] = c
+	}
 }
 
 // table is the report for people.

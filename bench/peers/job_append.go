@@ -63,16 +63,7 @@ func (t *trio) intoQuiver(columns []column, work appendWork) func(context.Contex
 		if err := t.q.create(ctx, table, columns, ""); err != nil {
 			return nil, err
 		}
-		m, a, err := work(ctx, table)
-		if err != nil {
-			return nil, err
-		}
-		bytes, err := t.q.disk(ctx, table)
-		if err != nil {
-			return nil, err
-		}
-		m[diskRow] = float64(bytes) / float64(a.Rows)
-		return m, t.q.drop(ctx, table)
+		return appended(ctx, table, work, func() (int64, error) { return t.q.disk(ctx, table) }, t.q.drop)
 	}
 }
 
@@ -82,16 +73,7 @@ func (t *trio) intoFluss(columns []column, properties string, work appendWork) f
 		if err := t.f.create(ctx, table, columns, "", properties); err != nil {
 			return nil, err
 		}
-		m, a, err := work(ctx, table)
-		if err != nil {
-			return nil, err
-		}
-		bytes, err := t.f.disk(table)
-		if err != nil {
-			return nil, err
-		}
-		m[diskRow] = float64(bytes) / float64(a.Rows)
-		return m, t.f.drop(ctx, table)
+		return appended(ctx, table, work, func() (int64, error) { return t.f.disk(table) }, t.f.drop)
 	}
 }
 
@@ -101,17 +83,22 @@ func (t *trio) intoKafka(properties string, work appendWork) func(context.Contex
 		if err := t.k.create(ctx, topic, properties); err != nil {
 			return nil, err
 		}
-		m, a, err := work(ctx, topic)
-		if err != nil {
-			return nil, err
-		}
-		bytes, err := t.k.disk(topic)
-		if err != nil {
-			return nil, err
-		}
-		m[diskRow] = float64(bytes) / float64(a.Rows)
-		return m, t.k.drop(ctx, topic)
+		return appended(ctx, topic, work, func() (int64, error) { return t.k.disk(topic) }, t.k.drop)
 	}
+}
+
+// appended does the work on a table that was made for it, adds what that takes on the disk, and drops it.
+func appended(ctx context.Context, table string, work appendWork, disk func() (int64, error), drop func(context.Context, string) error) (metrics, error) {
+	m, a, err := work(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	bytes, err := disk()
+	if err != nil {
+		return nil, err
+	}
+	m[diskRow] = float64(bytes) / float64(a.Rows)
+	return m, drop(ctx, table)
 }
 
 // byClient is an append, or whatever else an order says, of a client.
