@@ -37,6 +37,10 @@ type AppendOptions struct {
 	Columns      []string        // of primary-key tables: these are changed, the others keep their values; nil: rows are whole
 	Acks         string          // AcksAll, the default, or AcksLeader
 	Compression  string          // of what is sent and stored: "", "lz4" or "zstd"
+
+	// Acknowledged, if set, is told where rows went as the server acknowledges them: before Flush tells that they are durable.
+	// Ranges come again if the acknowledgement was lost once. It must not wait, nor call the appender.
+	Acknowledged func(ranges []Range)
 }
 
 // What options have by default.
@@ -399,6 +403,9 @@ func (a *Appender) failLocked(err error) {
 
 // acknowledge takes note that the first n of the queue are durable.
 func (a *Appender) acknowledge(n int64, answer *PutAnswer) {
+	if answer != nil && a.options.Acknowledged != nil {
+		a.options.Acknowledged(answer.Ranges)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n = max(0, min(n, int64(len(a.queue))))

@@ -10,10 +10,7 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/spf13/cobra"
-
-	"github.com/quiverlog/quiver/flight"
 )
 
 // newBench measures a running server, from here: client and network are in the figures.
@@ -22,7 +19,8 @@ func newBench() *cobra.Command {
 		Use:   "bench append|scan|tail|lookup|upsert",
 		Short: "Measure a running server: rates, and how long each operation took",
 		Long: `Measure a running server from this machine, so client and network are in the figures. A table of its own is made for it
-and dropped at the end, also after ^C, which ends a run early and shows what it came to.
+and dropped at the end, also after ^C, which ends a run early and shows what it came to. With --table a table that is there
+is measured: rows are made up for its columns, and stay in it; keys are some of those that it has.
 
 Each caller waits for its operation before it starts the next one. With --rate operations begin at their times, as far as
 there are callers, and one that had to wait for its turn took longer by that:
@@ -30,12 +28,14 @@ there are callers, and one that had to wait for its turn took longer by that:
   append   a batch of rows, until it is durable
   upsert   the same into a table with a primary key, random ones of --keys
   lookup   a batch of random keys
-  scan     the whole table, of --keys rows, or with --table one that is there
-  tail     a batch of rows, until a follower of the table has it`,
+  scan     the whole table, of --keys rows unless it was there
+  tail     a batch of rows, until it is durable and a follower of the table has it`,
 		Example: `  quiver bench append
   quiver bench append --callers 100 --batch-rows 1
   quiver bench append --rate 200 --callers 64 --batch-rows 100
-  quiver bench scan --table shop.orders --duration 30s
+  quiver bench scan --table shop.orders --columns id,price --duration 30s
+  quiver bench append --table shop.orders --partition day=2026-11-22 -y
+  quiver bench lookup --table shop.customers --callers 16
   quiver bench lookup -o json`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -48,39 +48,45 @@ there are callers, and one that had to wait for its turn took longer by that:
 
 // benchJob is one kind of measurement.
 type benchJob struct {
-	short string
-	batch int  // rows of an operation by default
-	keyed bool // its table has a primary key
-	start func(ctx context.Context, b *benching) (benchOp, func(), error)
+	short  string
+	batch  int  // rows of an operation by default
+	keyed  bool // its table has a primary key
+	writes bool // what it puts stays in a table that was there before
+	start  func(ctx context.Context, b *benching) (benchOp, func(), error)
 }
 
 // benchOp is one operation of one caller. It tells the rows and bytes that went by.
 type benchOp func(ctx context.Context, caller int, random *rand.Rand) (rows, bytes int64, err error)
 
 var benchJobs = map[string]benchJob{
-	"append": {"Append batches, each until it is durable", 10_000, false, startAppend},
-	"upsert": {"Upsert batches of random keys, each until it is durable", 1000, true, startAppend},
-	"lookup": {"Look up batches of random keys", 100, true, startLookup},
-	"scan":   {"Read a whole table", 65_536, false, startScan},
-	"tail":   {"Append batches, each until a follower has it", 1, false, startTail},
+	"append": {"Append batches, each until it is durable", 10_000, false, true, startAppend},
+	"upsert": {"Upsert batches of random keys, each until it is durable", 1000, true, true, startAppend},
+	"lookup": {"Look up batches of random keys", 100, true, false, startLookup},
+	"scan":   {"Read a whole table", 0, false, false, startScan},
+	"tail":   {"Append batches, each until a follower has it", 1, false, true, startTail},
 }
 
 // benching is one run.
 type benching struct {
 	*call
-	name     string
-	job      benchJob
-	table    string
-	own      bool // made by the run
-	callers  int
-	batch    int
-	keys     int64
-	buckets  int32
-	count    int64
-	rate     float64 // operations a second, begun at their time whatever became of those before; 0: one after the other
-	duration time.Duration
-	warmup   time.Duration
-	result   benchResult
+	name      string
+	job       benchJob
+	given     string   // --table: one that is there, "" for one of its own
+	partition string   // --partition: rows go there, or are read from there
+	columns   []string // --columns of a scan
+	filter    string   // --where of a scan
+	callers   int
+	batch     int
+	keys      int64
+	buckets   int32
+	count     int64
+	rate      float64 // operations a second, begun at their time whatever became of those before; 0: one after the other
+	duration  time.Duration
+	warmup    time.Duration
+
+	table  *benchTable
+	missed atomic.Int64 // keys of lookups that were not found
+	result benchResult
 }
 
 func newBenchJob(name string, job benchJob) *cobra.Command {
@@ -93,19 +99,26 @@ func newBenchJob(name string, job benchJob) *cobra.Command {
 	flags.DurationVar(&b.warmup, "warmup", time.Second, "how long it runs before that")
 	flags.Int64Var(&b.count, "count", 0, "measure so many operations, instead of a time")
 	flags.Int32Var(&b.buckets, "buckets", 1, "buckets of the table")
-	if name == "scan" {
-		flags.StringVar(&b.table, "table", "", "read this table, instead of one made for it")
-	} else {
+	flags.StringVar(&b.given, "table", "", "measure this table, instead of one made for it")
+	flags.StringVar(&b.partition, "partition", "", "only in this partition, dt=2026-11-22; rows go to all there are in turn by default")
+	if job.batch > 0 {
 		flags.IntVar(&b.batch, "batch-rows", job.batch, "rows or keys of an operation")
 	}
-	if name != "append" && name != "tail" {
-		flags.Int64Var(&b.keys, "keys", 100_000, "rows or keys of the table")
+	if job.writes {
+		yesFlag(cmd)
+	}
+	switch name {
+	case "scan":
+		flags.Int64Var(&b.keys, "keys", 100_000, "rows of the table that is made")
+		flags.StringSliceVar(&b.columns, "columns", nil, "columns to read, a,b; by default all")
+		flags.StringVar(&b.filter, "where", "", "read the rows with this condition only")
+	case "lookup":
+		flags.Int64Var(&b.keys, "keys", 100_000, "keys of the table; of one that is there, so many at most are drawn")
+	case "upsert":
+		flags.Int64Var(&b.keys, "keys", 100_000, "how many keys there are to draw from")
 	}
 	return verb(cmd, func(ctx context.Context, c *call, _ []string) error {
 		b.call = c
-		if b.batch == 0 {
-			b.batch = job.batch
-		}
 		if err := b.check(); err != nil {
 			return err
 		}
@@ -122,7 +135,9 @@ func (b *benching) check() error {
 		}
 	}
 	atLeast("callers", int64(b.callers), 1)
-	atLeast("batch-rows", int64(b.batch), 1)
+	if b.job.batch > 0 {
+		atLeast("batch-rows", int64(b.batch), 1)
+	}
 	atLeast("buckets", int64(b.buckets), 1)
 	atLeast("count", b.count, 0)
 	if b.cmd.Flags().Lookup("keys") != nil {
@@ -134,6 +149,12 @@ func (b *benching) check() error {
 	if b.duration <= 0 {
 		errs = append(errs, fmt.Errorf("--duration %s: it must be longer than nothing", b.duration))
 	}
+	if b.given == "" && b.partition != "" {
+		errs = append(errs, errors.New("--partition: the table that is made has none; name another with --table"))
+	}
+	if made := b.cmd.Flags(); b.given != "" && (made.Changed("buckets") || b.name == "scan" && made.Changed("keys")) {
+		errs = append(errs, errors.New("--buckets and --keys are for the table that is made; leave them out with --table"))
+	}
 	if b.warmup < 0 {
 		errs = append(errs, fmt.Errorf("--warmup %s: it cannot be negative", b.warmup))
 	}
@@ -143,13 +164,15 @@ func (b *benching) check() error {
 	return nil
 }
 
-// run makes the table, measures, shows the result and drops the table.
+// run makes or finds the table, measures, shows the result and drops the table if it was made.
 func (b *benching) run(ctx context.Context) (err error) {
-	if b.table == "" {
-		if err := b.makeTable(ctx); err != nil {
-			return err
-		}
+	if b.given != "" {
+		err = b.findTable(ctx)
+	} else if err = b.makeTable(ctx); err == nil {
 		defer func() { err = errors.Join(err, b.dropTable(ctx)) }()
+	}
+	if err != nil {
+		return err
 	}
 	op, end, err := b.job.start(ctx, b)
 	if err == nil {
@@ -166,33 +189,10 @@ func (b *benching) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if n := b.missed.Load(); n > 0 {
+		b.sum("%s found no row: it was deleted after they had been drawn", count(n, "key"))
+	}
 	return b.report()
-}
-
-func (b *benching) makeTable(ctx context.Context) error {
-	word, err := schemaWord(benchSchema)
-	if err != nil {
-		return err
-	}
-	b.table, b.own = fmt.Sprintf("quiver_bench_%08x", rand.Uint32()), true
-	body := flight.TableCreate{Table: flight.Named(b.table), Schema: word, Buckets: &b.buckets, Comment: "made by quiver bench, which drops it at its end"}
-	if b.job.keyed {
-		body.PrimaryKey = []string{"id"}
-	}
-	asked, cancel := b.ask(ctx)
-	defer cancel()
-	_, err = b.client.CreateTable(asked, body)
-	return err
-}
-
-// dropTable drops the table of the run, also when that was interrupted.
-func (b *benching) dropTable(ctx context.Context) error {
-	asked, cancel := b.ask(context.WithoutCancel(ctx))
-	defer cancel()
-	if _, err := b.client.DropTable(asked, flight.TableDrop{Table: flight.Named(b.table), IfExists: true}); err != nil {
-		return fmt.Errorf("the table %s of the measurement is left behind: %w", b.table, err)
-	}
-	return nil
 }
 
 // benchResult is what was measured.
@@ -200,12 +200,36 @@ type benchResult struct {
 	ops, rows, bytes int64
 	took             time.Duration
 	times            *hdrhistogram.Histogram // nanoseconds
+	course           []int64                 // rows of each benchSlot of the time that it took
 }
 
-// The longest operation that is told apart from longer ones, and the digits that are.
+// done counts an operation that ended so long after all of them began.
+func (r *benchResult) done(at, took time.Duration, rows, bytes int64) {
+	_ = r.times.RecordValue(int64(min(took, benchLongest))) // it is in range
+	r.ops, r.rows, r.bytes = r.ops+1, r.rows+rows, r.bytes+bytes
+	for len(r.course) <= int(at/benchSlot) {
+		r.course = append(r.course, 0)
+	}
+	r.course[at/benchSlot] += rows
+}
+
+// add joins what another caller came to.
+func (r *benchResult) add(other benchResult) {
+	r.ops, r.rows, r.bytes = r.ops+other.ops, r.rows+other.rows, r.bytes+other.bytes
+	r.times.Merge(other.times)
+	for i, rows := range other.course {
+		if i == len(r.course) {
+			r.course = append(r.course, 0)
+		}
+		r.course[i] += rows
+	}
+}
+
+// The longest operation that is told apart from longer ones, the digits that are, and the steps of the course.
 const (
 	benchLongest = time.Minute
 	benchDigits  = 3
+	benchSlot    = 100 * time.Millisecond // how finely the course of a run is kept
 )
 
 func newTimes() *hdrhistogram.Histogram {
@@ -247,8 +271,7 @@ func (b *benching) callersFor(ctx context.Context, op benchOp, last time.Duratio
 			})
 			mu.Lock()
 			defer mu.Unlock()
-			total.ops, total.rows, total.bytes = total.ops+own.ops, total.rows+own.rows, total.bytes+own.bytes
-			total.times.Merge(own.times)
+			total.add(own)
 			if err != nil && failed == nil {
 				failed = err
 				stop(err)
@@ -278,8 +301,7 @@ func (b *benching) caller(ctx context.Context, op benchOp, n int, shown *progres
 			}
 			return r, err
 		}
-		_ = r.times.RecordValue(int64(min(time.Since(began), benchLongest))) // it is in range
-		r.ops, r.rows, r.bytes = r.ops+1, r.rows+rows, r.bytes+bytes
+		r.done(time.Since(shown.started), time.Since(began), rows, bytes)
 		shown.rows.Add(rows)
 	}
 	return r, nil
@@ -300,11 +322,3 @@ func sleepUntil(ctx context.Context, due time.Time) bool {
 		return false
 	}
 }
-
-// benchSchema is that of the tables made for it.
-var benchSchema = arrow.NewSchema([]arrow.Field{
-	{Name: "id", Type: arrow.PrimitiveTypes.Int64},
-	{Name: "price", Type: arrow.PrimitiveTypes.Float64},
-	{Name: "at", Type: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}},
-	{Name: "text", Type: arrow.BinaryTypes.String},
-}, nil)

@@ -3,31 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"sync"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/quiverlog/quiver/flight"
 )
-
-// benchRows makes a batch of rows with ids that next gives.
-func benchRows(n int, random *rand.Rand, next func(i int) int64) arrow.RecordBatch {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, benchSchema)
-	defer b.Release()
-	now := arrow.Timestamp(time.Now().UnixMicro())
-	for i := range n {
-		b.Field(0).(*array.Int64Builder).Append(next(i))
-		b.Field(1).(*array.Float64Builder).Append(float64(random.Int64N(100_000)) / 100)
-		b.Field(2).(*array.TimestampBuilder).Append(now)
-		b.Field(3).(*array.StringBuilder).Append(fmt.Sprintf("row of caller with number %08x", random.Uint32()))
-	}
-	return b.NewRecordBatch()
-}
 
 // sizeOf is the size of a batch in Arrow's own layout.
 func sizeOf(batch arrow.RecordBatch) (n int64) {
@@ -37,8 +18,9 @@ func sizeOf(batch arrow.RecordBatch) (n int64) {
 	return n
 }
 
-// appenders gives each caller an appender of its own, and the function that ends them.
-func (b *benching) appenders(ctx context.Context) ([]*flight.Appender, func(), error) {
+// appenders gives each caller an appender of its own, and the function that ends them. acknowledged, which may be nil, is told of
+// the ranges of each.
+func (b *benching) appenders(ctx context.Context, acknowledged func(caller int, ranges []flight.Range)) ([]*flight.Appender, func(), error) {
 	var all []*flight.Appender
 	end := func() {
 		closing, cancel := b.ask(context.WithoutCancel(ctx))
@@ -47,9 +29,13 @@ func (b *benching) appenders(ctx context.Context) ([]*flight.Appender, func(), e
 			_, _ = a.Close(closing) // what counts was flushed
 		}
 	}
-	for range b.callers {
+	for n := range b.callers {
+		options := b.table.appendOptions(n)
+		if acknowledged != nil {
+			options.Acknowledged = func(ranges []flight.Range) { acknowledged(n, ranges) }
+		}
 		asked, cancel := b.ask(ctx)
-		a, err := b.client.Append(asked, b.table, flight.AppendOptions{Linger: -1})
+		a, err := b.client.Append(asked, b.table.name, options)
 		cancel()
 		if err != nil {
 			end()
@@ -71,31 +57,36 @@ func put(ctx context.Context, a *flight.Appender, batch arrow.RecordBatch) (rows
 	return rows, bytes, err
 }
 
+// madeUp is the batch of one operation: keys are drawn from --keys, or where there is no such flag are all different.
+func (b *benching) madeUp(random *rand.Rand) arrow.RecordBatch {
+	return b.table.makeUp(b.batch, random, func(int) int64 {
+		if b.keys > 0 {
+			return random.Int64N(b.keys)
+		}
+		return random.Int64()
+	})
+}
+
 // startAppend is for append and upsert.
 func startAppend(ctx context.Context, b *benching) (benchOp, func(), error) {
-	all, end, err := b.appenders(ctx)
+	all, end, err := b.appenders(ctx, nil)
 	return func(ctx context.Context, caller int, random *rand.Rand) (int64, int64, error) {
-		return put(ctx, all[caller], benchRows(b.batch, random, func(int) int64 {
-			if b.job.keyed {
-				return random.Int64N(b.keys)
-			}
-			return random.Int64()
-		}))
+		return put(ctx, all[caller], b.madeUp(random))
 	}, end, err
 }
 
-// fill puts --keys rows into the table.
+// fill puts --keys rows into the table of the run.
 func (b *benching) fill(ctx context.Context) error {
 	asked, cancel := b.ask(ctx)
 	defer cancel()
-	a, err := b.client.Append(asked, b.table, flight.AppendOptions{Linger: -1})
+	a, err := b.client.Append(asked, b.table.name, b.table.appendOptions(0))
 	if err != nil {
 		return err
 	}
 	random := rand.New(rand.NewPCG(1, 1))
 	for from := int64(0); from < b.keys && err == nil; {
 		n := min(b.keys-from, demoMaxBatch)
-		batch := benchRows(int(n), random, func(i int) int64 { return from + int64(i) })
+		batch := b.table.makeUp(int(n), random, func(i int) int64 { return from + int64(i) })
 		err = a.Append(ctx, batch)
 		batch.Release()
 		from += n
@@ -107,39 +98,50 @@ func (b *benching) fill(ctx context.Context) error {
 }
 
 func startLookup(ctx context.Context, b *benching) (benchOp, func(), error) {
-	if err := b.fill(ctx); err != nil {
+	if b.table.own {
+		if err := b.fill(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	keys, err := b.drawKeys(ctx)
+	if err != nil {
 		return nil, nil, err
 	}
-	l := b.client.Lookup(b.table, flight.LookupOptions{})
-	keys := arrow.NewSchema(benchSchema.Fields()[:1], nil)
+	l := b.client.Lookup(b.table.name, flight.LookupOptions{})
 	return func(ctx context.Context, _ int, random *rand.Rand) (int64, int64, error) {
-		builder := array.NewRecordBuilder(memory.DefaultAllocator, keys)
-		defer builder.Release()
-		for range b.batch {
-			builder.Field(0).(*array.Int64Builder).Append(random.Int64N(b.keys))
-		}
-		batch := builder.NewRecordBatch()
+		from := random.Int64N(keys.NumRows() - int64(b.batch) + 1)
+		batch := keys.NewSlice(from, from+int64(b.batch))
 		defer batch.Release()
 		found, err := l.Find(ctx, batch)
 		if err != nil {
 			return 0, 0, err
 		}
 		defer found.Release()
-		if found.NumRows() != batch.NumRows() {
-			return 0, 0, fmt.Errorf("%d of %d keys of table %s were found; somebody else changed it", found.NumRows(), batch.NumRows(), b.table)
-		}
+		b.missed.Add(batch.NumRows() - found.NumRows())
 		return found.NumRows(), sizeOf(found), nil
-	}, l.Close, nil
+	}, func() { l.Close(); keys.Release() }, nil
+}
+
+// scanned is what a scan of the run reads.
+func (b *benching) scanned() flight.ScanCommand {
+	command := flight.ScanCommand{Table: flight.Named(b.table.name), Columns: b.columns}
+	if b.partition != "" {
+		command.Partition = &b.partition
+	}
+	if b.filter != "" {
+		command.Filter = &b.filter
+	}
+	return command
 }
 
 func startScan(ctx context.Context, b *benching) (benchOp, func(), error) {
-	if b.own {
+	if b.table.own {
 		if err := b.fill(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
 	return func(ctx context.Context, _ int, _ *rand.Rand) (rows, bytes int64, err error) {
-		s, err := b.client.Scan(ctx, flight.ScanCommand{Table: flight.Named(b.table)})
+		s, err := b.client.Scan(ctx, b.scanned())
 		if err != nil {
 			return 0, 0, err
 		}
@@ -153,77 +155,4 @@ func startScan(ctx context.Context, b *benching) (benchOp, func(), error) {
 		}
 		return rows, bytes, nil
 	}, func() {}, nil
-}
-
-// arrivals tells callers that the rows they wait for were seen by the follower.
-type arrivals struct {
-	mu      sync.Mutex
-	waiting map[int64]chan struct{} // by the id of a batch's last row
-	ended   chan struct{}
-	err     error // of the follower; set before ended is closed
-}
-
-// expect has the row announced on the channel that it gives.
-func (a *arrivals) expect(id int64) chan struct{} {
-	seen := make(chan struct{})
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.waiting[id] = seen
-	return seen
-}
-
-// follow reads the table as it grows.
-func (a *arrivals) follow(s *flight.Scanner) {
-	defer close(a.ended)
-	for batch, err := range s.Batches() {
-		if err != nil {
-			a.err = err
-			return
-		}
-		a.mu.Lock()
-		for _, id := range batch.Column(0).(*array.Int64).Int64Values() {
-			if seen := a.waiting[id]; seen != nil {
-				close(seen)
-				delete(a.waiting, id)
-			}
-		}
-		a.mu.Unlock()
-	}
-}
-
-func startTail(ctx context.Context, b *benching) (benchOp, func(), error) {
-	all, end, err := b.appenders(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	following, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s, err := b.client.Scan(following, flight.ScanCommand{Table: flight.Named(b.table), Columns: []string{"id"}, Follow: true})
-	if err != nil {
-		stop()
-		end()
-		return nil, nil, err
-	}
-	a := &arrivals{waiting: map[int64]chan struct{}{}, ended: make(chan struct{})}
-	go a.follow(s)
-	return func(ctx context.Context, caller int, random *rand.Rand) (int64, int64, error) {
-			first := random.Int64() >> 1
-			seen := a.expect(first + int64(b.batch) - 1)
-			rows, bytes, err := put(ctx, all[caller], benchRows(b.batch, random, func(i int) int64 { return first + int64(i) }))
-			if err != nil {
-				return 0, 0, err
-			}
-			select {
-			case <-seen:
-				return rows, bytes, nil
-			case <-a.ended:
-				return 0, 0, a.err
-			case <-ctx.Done():
-				return 0, 0, context.Cause(ctx)
-			}
-		}, func() {
-			stop()
-			<-a.ended
-			s.Close()
-			end()
-		}, nil
 }

@@ -116,6 +116,8 @@ func appendCell(b array.Builder, value any) {
 			return
 		}
 		b.(*array.Int64Builder).Append(v)
+	case []timeBar:
+		appendBars(b.(*array.ListBuilder), v)
 	default:
 		panic(fmt.Sprintf("quiver: no cell for %T", value))
 	}
