@@ -31,6 +31,8 @@
 //	sums            an aggregation table fed by a named writer holds exactly what was sent
 //	registers       keys that many clients use at one time: all their calls have an order that explains every answer
 //	jobs            what a streaming job counted, at every row of its changelog, is what the log up to there comes to
+//	disks           a segment that cannot be written or synced fences the disk: nothing is acknowledged any more; after any
+//	                other trouble, and once there is room again, all work goes on by itself
 //	files           a server that is down has a data directory in which "quiver verify" finds flipped bits and nothing else
 //
 // # Reproducing

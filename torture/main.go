@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -101,7 +100,6 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintf(out, "seed %d, %v, server %s\n", o.seed, o.duration, o.binary)
 	err = h.play()
 	h.nemesis.server.kill()
-	h.nemesis.detach()
 	report := h.report()
 	if err := report.write(filepath.Join(o.out, "run.json")); err != nil {
 		return err
@@ -137,12 +135,9 @@ func newHarness(ctx context.Context, o *options, out io.Writer) (*harness, error
 	w := newWorld(ctx, s.flight)
 	w.abort = s.abort
 	n := &nemesis{world: w, server: s, random: dice(o.seed, "nemesis"), points: points, faults: map[string]bool{},
-		flipped: flips{paths: map[string]bool{}}}
+		flipped: flips{paths: map[string]bool{}}, settle: settleWithin}
 	for _, f := range strings.Split(o.faults, ",") {
 		n.faults[f] = true
-	}
-	if path, err := exec.LookPath("strace"); err == nil {
-		n.strace = path
 	}
 	return &harness{world: w, options: o, seed: o.seed, nemesis: n, out: out, began: time.Now()}, nil
 }

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/quiverlog/quiver/internal/fault"
+	"github.com/quiverlog/quiver/internal/fs"
 	"github.com/quiverlog/quiver/node"
 )
 
@@ -47,7 +48,7 @@ func serve(args []string) error {
 	if err := fault.Setup(); err != nil {
 		return err
 	}
-	o := node.Options{Now: fault.Clock()}
+	o := node.Options{Now: fault.Clock(), FS: fs.Ordered()}
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
 	flags.StringVar(&o.Data, "data", "", "")
 	flags.StringVar(&o.FlightAddr, "flight-addr", "", "")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,14 +18,14 @@ type nemesis struct {
 	server  *server
 	random  *rand.Rand
 	points  []string // of the program
-	strace  string   // the program that fails system calls; "": there is none
 	faults  map[string]bool
-	trace   *exec.Cmd
 	rotten  bool             // a table of the store of rows is damaged: who finds that while it closes the store says so and ends with 1
 	tables  []quiver.TableID // that there are
 	flipped flips
-	died    func() // is told, while no server runs, that the last one is dead; nil: nobody is
-	look    func() // reads everything that can be read and violates what is wrong in it
+	settle  time.Duration // settleWithin, or less in tests
+	died    func()        // is told, while no server runs, that the last one is dead; nil: nobody is
+	look    func()        // reads everything that can be read and violates what is wrong in it
+	put     func() error  // puts a row into a log; without an error it was acknowledged
 }
 
 // The faults that can be chosen.
@@ -49,12 +48,12 @@ var allFaults = []string{faultKill, faultTerm, faultPoint, faultError, faultPaus
 
 // life is how one process of the server runs.
 type life struct {
-	kind   string // a fault, or "" for none
-	flags  []string
-	env    []string
-	strace string // order to strace
-	may    bool   // it may die by itself, of SIGKILL
-	fails  bool   // it may exit with an error when it is told to stop
+	kind    string // a fault, or "" for none
+	flags   []string
+	env     []string
+	trouble *trouble // of its disk; nil: none
+	may     bool     // it may die by itself, of SIGKILL
+	fails   bool     // it may exit with an error when it is told to stop
 }
 
 // plain is a life without faults.
@@ -65,7 +64,7 @@ func (n *nemesis) draw() life {
 	weights := []struct {
 		fault  string
 		weight int
-	}{{"", 40}, {faultPoint, 28}, {faultError, 10}, {faultSlow, 5}, {faultFull, 5}, {faultSync, 5}, {faultClock, 7}}
+	}{{"", 40}, {faultPoint, 28}, {faultError, 10}, {faultSlow, 4}, {faultFull, 6}, {faultSync, 8}, {faultClock, 7}}
 	total := 0
 	for _, w := range weights {
 		total += w.weight
@@ -87,22 +86,11 @@ func (n *nemesis) draw() life {
 		l.env, l.may = n.order("kill@%d", hit), true
 	case faultError:
 		l.env, l.fails = n.order("error@%d", hit), true
-	case faultFull:
+	case faultFull, faultSync, faultSlow:
+		if kind != faultFull || n.random.IntN(4) > 0 {
+			return n.drawTrouble(kind)
+		}
 		l.flags = []string{"--disk-reserve", strconv.FormatInt(1<<60, 10)}
-		if n.strace != "" && n.random.IntN(2) == 0 {
-			l.flags, l.fails, l.strace = nil, true, fmt.Sprintf("inject=pwritev,pwrite64:error=ENOSPC:when=%d..%d", hit, hit+n.random.IntN(20))
-		}
-	case faultSync:
-		if n.strace == "" {
-			return plain
-		}
-		call := pick(n.random, "fdatasync", "fdatasync", "pwritev", "pwrite64", "fsync")
-		l.strace, l.fails = fmt.Sprintf("inject=%s:error=EIO:when=%d", call, hit), true
-	case faultSlow:
-		if n.strace == "" {
-			return plain
-		}
-		l.strace = fmt.Sprintf("inject=fdatasync,fsync:delay_exit=%d", 1000*(20+n.random.IntN(400)))
 	case faultClock:
 		l.env = []string{"QUIVER_FAULT_CLOCK=" + n.steps()}
 	}
@@ -138,32 +126,10 @@ func (n *nemesis) live(l life) error {
 		n.count("failed starts", 1) // the error came while it opened its files
 		return n.live(plain)
 	}
-	if err == nil && l.strace != "" {
-		n.attach(l)
-	}
 	if err == nil && l.kind != "" {
 		n.count("lives with "+l.kind, 1)
 	}
 	return err
-}
-
-// attach has strace fail or delay system calls of the server.
-func (n *nemesis) attach(l life) {
-	calls, _, _ := strings.Cut(strings.TrimPrefix(l.strace, "inject="), ":")
-	n.trace = exec.Command(n.strace, "-qq", "-f", "-o", "/dev/null", "-p", strconv.Itoa(n.server.cmd.Process.Pid), "-e", "trace="+calls, "-e", l.strace)
-	n.trace.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := n.trace.Start(); err != nil {
-		n.trace = nil
-	}
-}
-
-// detach ends strace, if it runs. The server has ended.
-func (n *nemesis) detach() {
-	if n.trace != nil {
-		_ = n.trace.Process.Signal(syscall.SIGTERM)
-		_ = n.trace.Wait() // it ended with the server
-		n.trace = nil
-	}
 }
 
 // step is one life from its start to its end, and what happens to the disk afterwards.
@@ -173,9 +139,14 @@ func (n *nemesis) step() error {
 		return err
 	}
 	n.pauses()
+	if l.trouble != nil {
+		if err := n.suffer(l.trouble); err != nil {
+			return err
+		}
+	}
 	span := time.Duration(pick(n.random, 50.0, 300, 300, 1500) * n.random.Float64() * float64(time.Millisecond))
 	term := n.random.IntN(100) < 12 && n.faults[faultTerm]
-	if l.strace != "" || l.kind == faultFull {
+	if l.kind == faultFull {
 		span += 500 * time.Millisecond
 	}
 	t := time.NewTimer(span)
@@ -192,7 +163,6 @@ func (n *nemesis) step() error {
 	case <-t.C:
 		n.end(l, term)
 	}
-	n.detach()
 	if n.over() {
 		return nil // the files stay as they are
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -99,6 +100,37 @@ func (p *producer) session(ctx context.Context, c *conn) (done bool, err error) 
 		}
 	}
 	return false, stream.close()
+}
+
+// idle is the session of a producer that puts when it is told to.
+func (p *producer) idle(context.Context, *conn) (done bool, err error) {
+	select {
+	case <-p.ending:
+	case <-p.ctx.Done():
+	}
+	return true, nil
+}
+
+// probeWithin is how long a probe may take.
+const probeWithin = 10 * time.Second
+
+// probe puts a row.
+func (p *producer) probe() error {
+	c, err := dial(p.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ctx, cancel := context.WithTimeout(p.ctx, probeWithin)
+	defer cancel()
+	stream, err := c.put(ctx, putCommand{Put: p.table}, rowSchema)
+	if err != nil {
+		return err
+	}
+	defer stream.abandon()
+	p.sizes = append(p.sizes, 1)
+	p.next++
+	return p.send(stream, []int64{p.next - 1})
 }
 
 // send sends a group and notes what came of each put.

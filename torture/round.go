@@ -26,6 +26,7 @@ type round struct {
 	buckets   int32
 	clients   []*client
 	followers []*follower
+	prober    *producer // puts for the nemesis
 	upserters []*upserter
 	view      *view
 	summer    *summer
@@ -84,8 +85,8 @@ func (h *harness) round(number int, span time.Duration) (err error) {
 	defer r.close()
 	h.setDamaged(false)
 	end := time.Now().Add(span)
-	h.nemesis.look, h.nemesis.died = r.look, r.registers.Died
-	defer func() { h.nemesis.look, h.nemesis.died = nil, nil }()
+	h.nemesis.look, h.nemesis.died, h.nemesis.put = r.look, r.registers.Died, r.prober.probe
+	defer func() { h.nemesis.look, h.nemesis.died, h.nemesis.put = nil, nil, nil }()
 	h.nemesis.server.kill()
 	h.count("kills", 1)
 	for time.Now().Before(end) && h.ctx.Err() == nil && !h.enough() {
@@ -182,6 +183,8 @@ func (r *round) makeClients() error {
 		p := &producer{client: r.client(tableLog, map[bool]string{false: "plain", true: "sequenced"}[sequenced]), sequenced: sequenced, shape: r.log}
 		p.client.session = p.session
 	}
+	r.prober = &producer{client: r.client(tableLog, "prober"), shape: r.log}
+	r.prober.client.session = r.prober.idle
 	a := newAppender(r.client(tableLog, "named"))
 	a.client.session = a.session
 	for _, what := range []string{"follower", "cursor"} {

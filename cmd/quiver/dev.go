@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quiverlog/quiver/internal/fault"
+	"github.com/quiverlog/quiver/internal/fs"
 	"github.com/quiverlog/quiver/node"
 )
 
@@ -26,7 +27,7 @@ func newDev() *cobra.Command {
 
 // serverFlags adds the flags that dev and server share, and what runs them.
 func serverFlags(cmd *cobra.Command, createTables bool) {
-	options := node.Options{Version: version, Commit: commit(), Now: fault.Clock()}
+	options := node.Options{Version: version, Commit: commit(), Now: fault.Clock(), FS: fs.Ordered()}
 	var log logging
 	var role string
 	flags := cmd.Flags()

@@ -13,6 +13,11 @@ func TestOrdersNeedTheTag(t *testing.T) {
 	if err := Setup(); err == nil || !strings.Contains(err.Error(), "-tags fault") {
 		t.Errorf("orders to a program that cannot follow them: %v", err)
 	}
+	t.Setenv(Variable, "")
+	t.Setenv(DiskVariable, "orders")
+	if err := Setup(); err == nil || !strings.Contains(err.Error(), "-tags fault") {
+		t.Errorf("orders for the disk of a program that cannot follow them: %v", err)
+	}
 	if pointOne.Hit() != nil || pointTwo.Hit() != nil {
 		t.Error("a hit failed")
 	}

@@ -13,6 +13,8 @@
 //
 // QUIVER_FAULT_CLOCK="0s,-26h,3s" has the program's wall clock step: the offsets take turns.
 //
+// QUIVER_FAULT_DISK names a file of orders for the disk: package fs has it fail, lose, be slow or full, while it runs.
+//
 // The program calls Setup before it does anything else. An order that cannot be carried out (an unknown name, a
 // binary without the tag) stops it there: a crash test that crashes nothing must not pass.
 package fault

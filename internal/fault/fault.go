@@ -13,6 +13,12 @@ import (
 // Variable is the environment variable that arms the points of a real server.
 const Variable = "QUIVER_FAULT"
 
+// DiskVariable is the environment variable that names a file of orders for the disk, which package fs carries out.
+const DiskVariable = "QUIVER_FAULT_DISK"
+
+// DoneSuffix ends the name of the file beside it in which is noted what became of these orders.
+const DoneSuffix = ".done"
+
 // List is the value of the variable that asks for the names of all points.
 const List = "list"
 
@@ -55,6 +61,9 @@ func Listing() bool { return os.Getenv(Variable) == List }
 
 // Setup arms the points that the environment names. The program calls it first and stops if it fails.
 func Setup() error {
+	if disk := os.Getenv(DiskVariable); disk != "" && !Enabled {
+		return fmt.Errorf("%s=%q: %w", DiskVariable, disk, setup(""))
+	}
 	orders := os.Getenv(Variable)
 	if orders == "" || orders == List {
 		return nil

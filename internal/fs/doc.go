@@ -2,7 +2,8 @@
 //
 // FS is a superset of Pebble's vfs.FS, so one value serves the logs and Pebble alike. There are two of them: Disk,
 // the operating system's, and Mem, which lives in memory, is strict about durability, and can crash. Two wrappers
-// work on both: WithErrors makes chosen operations fail, Record reports every operation.
+// work on both: WithErrors makes chosen operations fail, Record reports every operation. In programs built with the tag
+// "fault" a real disk fails on order: Ordered.
 //
 // What survives, and when (Mem holds callers to exactly this, Disk gives at least this):
 //

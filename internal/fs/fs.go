@@ -20,6 +20,8 @@ type (
 	FileInfo = vfs.FileInfo
 	// DiskUsage tells how full a disk is.
 	DiskUsage = vfs.DiskUsage
+	// OpenOption says how a file will be read.
+	OpenOption = vfs.OpenOption
 	// Category says on whose behalf a file is written, for Pebble's metrics.
 	Category = vfs.DiskWriteCategory
 )
