@@ -9,7 +9,7 @@ import (
 // however much was written before.
 func TestCache(t *testing.T) {
 	const size, rows = 1 << 20, 1 << 14
-	store, tablet, c := benchTablet(t, Options{CacheBytes: size, MemtableBytes: size})
+	store, tablet, c := benchTablet(t, Options{CacheBytes: size, MemtableBytes: size, HeldBytes: 1})
 	fillBench(t, tablet, c, rand.New(rand.NewPCG(1, 2)), rows, rows)
 	if err := store.Flush(); err != nil {
 		t.Fatal(err)

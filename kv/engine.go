@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -25,6 +26,11 @@ type engine struct {
 	parts  int // into which many keys are divided to be looked for, at most
 	part   int // keys of one of them, at least
 	recent recency
+	held   *held
+
+	tablets    atomic.Uint64 // numbers given to them
+	knownBytes atomic.Int64  // of filters of keys
+	knownMost  int64
 }
 
 var _ pebble.LoggerAndTracer = (*engine)(nil)
@@ -33,6 +39,7 @@ func openEngine(fsys fs.FS, dir string, lock *pebble.Lock, o Options) (*engine, 
 	e := &engine{
 		fence: fs.NewFence(fsys), logger: o.Logger, change: o.ChangeBytes, alone: aloneFrom, parts: runtime.GOMAXPROCS(0), part: partKeys,
 		cache: pebble.NewCache(o.CacheBytes + memtables*o.MemtableBytes),
+		held:  newHeld(o.HeldBytes), knownMost: o.HeldBytes / knownShare,
 	}
 	e.beside = newBeside(e.fence, fsys, o.Checkpoints)
 	db, err := pebble.Open(dir, e.options(lock, o))
@@ -60,6 +67,9 @@ const (
 	memtables = 4
 
 	manifestBytes = 4 << 20 // it is copied into each checkpoint
+
+	// knownShare is how much less filters of keys may take, all together, than rows that are held.
+	knownShare = 4
 )
 
 func (e *engine) options(lock *pebble.Lock, o Options) *pebble.Options {

@@ -320,6 +320,9 @@ func (b *bucket) open(fsys fs.FS, c Config) {
 		b.t.Fatal(err)
 	}
 	b.store.engine.parts, b.store.engine.part = 4, 1+b.r.IntN(8) // as if there were very many keys
+	if b.r.IntN(3) == 0 {                                        // nothing is found without a search
+		b.store.engine.held, b.store.engine.knownMost = nil, 0
+	}
 	if b.tablet, err = b.store.Tablet(testBucket, c); err != nil {
 		b.t.Fatal(err)
 	}

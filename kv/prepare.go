@@ -211,42 +211,73 @@ func (p *preparation) overlay() (found []bool) {
 	return found
 }
 
-// applied takes the others from Pebble.
+// applied takes the others from what is near, or from Pebble.
 func (p *preparation) applied(found []bool) error {
-	return p.tablet.search(len(p.states), func(it *pebble.Iterator, from, until int) error {
-		return p.appliedPart(it, from, until, found)
+	far, err := p.near(found)
+	if err != nil {
+		return err
+	}
+	return p.tablet.search(len(far), nil, func(it *pebble.Iterator, from, until int) error {
+		return p.far(it, far[from:until])
 	})
 }
 
-// appliedPart takes those of the states at [from, until).
-func (p *preparation) appliedPart(it *pebble.Iterator, from, until int, found []bool) (err error) {
-	t := p.tablet
-	memory := slab{pieces: until - from}
-	for i := from; i < until; i++ {
+// near takes the rows that are held, and gives the states of keys that have to be searched for.
+func (p *preparation) near(found []bool) (far []int32, err error) {
+	memory, scratch := slab{pieces: len(p.states)}, []byte(nil)
+	for i := range p.states {
 		s := &p.states[i]
-		if !found[i] {
-			if s.before, err = get(it, s.key); err != nil {
-				return t.store.readError(err)
-			}
-		}
 		memory.pieces--
-		if s.before == nil {
+		stored, sure := s.before, found[i]
+		if !sure {
+			stored, sure = p.tablet.near(s.key[rowPrefix:], &scratch)
+		}
+		if !sure {
+			if far == nil {
+				far = make([]int32, 0, len(p.states))
+			}
+			far = append(far, int32(i))
 			continue
 		}
-		if s.before, err = t.read(p.shape, s.before); err != nil {
-			return t.store.readError(err)
+		if err := p.take(s, stored, !found[i], &memory); err != nil {
+			return nil, err
 		}
-		if p.rows.Missing { // that it is there suffices
-			s.before = s.before[:rowHeader:rowHeader]
+	}
+	return far, nil
+}
+
+// far searches for the keys of some states, in their order.
+func (p *preparation) far(it *pebble.Iterator, which []int32) error {
+	memory := slab{pieces: len(which)}
+	for _, i := range which {
+		s := &p.states[i]
+		memory.pieces--
+		stored, err := get(it, s.key)
+		if err != nil {
+			return p.tablet.store.readError(err)
 		}
-		if !found[i] || p.rows.Missing {
-			s.before = memory.keep(s.before)
-		}
-		if refused := p.grow(p.shape.codec.weight(s.before)); refused != nil {
-			return refused
+		if err := p.take(s, stored, true, &memory); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// take takes the row of a key, nil: none, as it is stored. It is copied into memory if it does not stay what it is.
+func (p *preparation) take(s *state, stored row, passing bool, memory *slab) (err error) {
+	if s.before = stored; stored == nil {
+		return nil
+	}
+	if s.before, err = p.tablet.read(p.shape, stored); err != nil {
+		return p.tablet.store.readError(err)
+	}
+	if p.rows.Missing { // that it is there suffices
+		s.before = s.before[:rowHeader:rowHeader]
+	}
+	if passing || p.rows.Missing {
+		s.before = memory.keep(s.before)
+	}
+	return p.grow(p.shape.codec.weight(s.before))
 }
 
 // judge looks at the conditions.

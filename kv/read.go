@@ -66,14 +66,68 @@ func (t *Tablet) NewLookup(schema *quiver.Schema, columns []arrow.Array) (*Looku
 // Find looks in a bucket for some of the keys, by their places; nil: all. source is what the answer says of where they
 // were found.
 func (l *Lookup) Find(ctx context.Context, t *Tablet, which []int32, source int32) error {
-	which = inKeyOrder(l.keys, 0, which)
-	return t.search(len(which), func(it *pebble.Iterator, from, until int) error {
-		return l.findPart(ctx, t, it, which[from:until], source)
+	at, calm := t.calm()
+	still := func() bool { return t.applies.Load() == at }
+	if calm {
+		before := l.size.Load()
+		far, err := l.findNear(t, which, source)
+		if err == nil {
+			err = l.findFar(ctx, t, far, source, still, still)
+		}
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		l.size.Store(before)
+	}
+	if which == nil {
+		which = slices.Collect(l.places(nil))
+	}
+	return l.findFar(ctx, t, which, source, nil, nil)
+}
+
+// findNear finds those of the keys whose rows are held, or that are known not to be there, and gives the others.
+func (l *Lookup) findNear(t *Tablet, which []int32, source int32) (far []int32, err error) {
+	n := len(which)
+	if which == nil {
+		n = len(l.keys)
+	}
+	memory, scratch := slab{pieces: n}, []byte(nil)
+	for i := range l.places(which) {
+		memory.pieces--
+		l.sources[i] = source
+		stored, sure := t.near(l.keys[i], &scratch)
+		if !sure {
+			if far == nil {
+				far = make([]int32, 0, n)
+			}
+			far = append(far, i)
+			continue
+		}
+		if l.found[i] = stored; stored != nil {
+			if l.found[i], err = t.read(l.shape, stored); err != nil {
+				return nil, t.store.readError(err)
+			}
+			l.found[i] = memory.keep(l.found[i])
+		}
+		if !l.grow(i) {
+			return nil, ErrTooMuch
+		}
+	}
+	return far, nil
+}
+
+// findFar searches for keys. See Tablet.search for still; with hold, what is found is held where that says so.
+func (l *Lookup) findFar(ctx context.Context, t *Tablet, which []int32, source int32, still, hold func() bool) error {
+	if len(which) > 1 {
+		which = inKeyOrder(l.keys, 0, which)
+	}
+	return t.search(len(which), still, func(it *pebble.Iterator, from, until int) error {
+		return l.findPart(ctx, t, it, which[from:until], source, hold)
 	})
 }
 
 // findPart looks for keys that come in their order.
-func (l *Lookup) findPart(ctx context.Context, t *Tablet, it *pebble.Iterator, which []int32, source int32) (err error) {
+func (l *Lookup) findPart(ctx context.Context, t *Tablet, it *pebble.Iterator, which []int32, source int32, hold func() bool) (err error) {
 	key := slices.Clone(t.rows)
 	memory := slab{pieces: len(which)}
 	for n, i := range which {
@@ -87,8 +141,12 @@ func (l *Lookup) findPart(ctx context.Context, t *Tablet, it *pebble.Iterator, w
 		} else {
 			key = append(key[:len(t.rows)], l.keys[i]...)
 			if l.found[i], err = get(it, key); err == nil && l.found[i] != nil {
-				l.found[i], err = t.read(l.shape, l.found[i])
+				stored := l.found[i]
+				l.found[i], err = t.read(l.shape, stored)
 				l.found[i] = memory.keep(l.found[i])
+				if err == nil && hold != nil {
+					t.store.engine.held.put(t.number, l.keys[i], stored, hold)
+				}
 			}
 			if err != nil {
 				return t.store.readError(err)

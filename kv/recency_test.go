@@ -10,7 +10,7 @@ import (
 // as they are looked for are not.
 func TestRecency(t *testing.T) {
 	const keys = 3 * flushFrom
-	store, tablet, c := benchTablet(t, Options{})
+	store, tablet, c := benchTablet(t, Options{HeldBytes: 1}) // every lookup is a search
 	r := rand.New(rand.NewPCG(1, 2))
 	end := fillBench(t, tablet, c, r, keys, keys)
 	if err := store.Flush(); err != nil { // memtables begin small: the next one has room for all that follows

@@ -14,12 +14,22 @@ const partKeys = 256
 
 // search has keys of the bucket looked for, of which there are n, in ascending order: those at [from, until) by each
 // call, with an iterator of its own. Many keys are looked for by several calls at the same time. All of them see the
-// bucket at one moment. What a call gives as an error that is the store's has gone through readError.
-func (t *Tablet) search(n int, part func(it *pebble.Iterator, from, until int) error) error {
+// bucket at one moment. What a call gives as an error that is the store's has gone through readError. With still, which may
+// be nil, nobody is called where it says no once that moment has come; then it is errMoved.
+func (t *Tablet) search(n int, still func() bool, part func(it *pebble.Iterator, from, until int) error) error {
 	e := t.store.engine
+	if n == 0 {
+		if still != nil && !still() {
+			return errMoved
+		}
+		return t.store.Failed()
+	}
 	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: t.rows, UpperBound: after(t.rows)})
 	if err != nil {
 		return t.store.readError(err)
+	}
+	if still != nil && !still() {
+		return firstError(t.store.readError(it.Close()), errMoved)
 	}
 	parts := max(1, min(e.parts, n/e.part))
 	iters := make([]*pebble.Iterator, parts)
@@ -49,6 +59,9 @@ func (t *Tablet) search(n int, part func(it *pebble.Iterator, from, until int) e
 	}
 	return t.store.Failed()
 }
+
+// errMoved means that something was applied before a search took its view of the bucket.
+var errMoved = errors.New("kv: something was applied meanwhile")
 
 // eachPart calls do for each part, all at the same time, and returns when they have. The panic of one is the caller's.
 func eachPart(parts int, do func(i int)) {

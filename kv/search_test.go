@@ -35,7 +35,7 @@ func TestSearch(t *testing.T) {
 		<-begun
 		upsertBench(t, tablet, benchRows(c, r, 4096, keys), end)
 	}()
-	err = tablet.search(len(order), func(it *pebble.Iterator, from, until int) error {
+	err = tablet.search(len(order), nil, func(it *pebble.Iterator, from, until int) error {
 		parts.Add(1)
 		replaced.Do(func() { close(begun) })
 		<-done

@@ -30,6 +30,7 @@ var (
 type Options struct {
 	CacheBytes    int64        // of blocks, and as much more as memtables are not using; 0: 64 MiB
 	MemtableBytes int64        // of one memtable, of which there may be four; 0: 32 MiB
+	HeldBytes     int64        // of rows written or found lately that are found again without a search; 0: 64 MiB, less than 512 KiB: none
 	ChangeBytes   int          // of the rows that one batch finds and of its changelog, at most; 0: 1 GiB
 	Checkpoints   string       // the directory of checkpoints; "": none are made. Not below the store's own
 	Logger        *slog.Logger // nil: none
@@ -41,6 +42,7 @@ type Options struct {
 const (
 	defaultCache    = 64 << 20
 	defaultMemtable = 32 << 20
+	defaultHeld     = 64 << 20
 )
 
 func (o Options) withDefaults() Options {
@@ -49,6 +51,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MemtableBytes == 0 {
 		o.MemtableBytes = defaultMemtable
+	}
+	if o.HeldBytes == 0 {
+		o.HeldBytes = defaultHeld
 	}
 	if o.ChangeBytes == 0 {
 		o.ChangeBytes = defaultChange

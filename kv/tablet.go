@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -20,9 +21,13 @@ import (
 //   - queue holds the changes in [mark.Applied, staged), in order.
 //   - latest has, of each key in the queue, what its last change leaves.
 type Tablet struct {
-	store *Store
-	id    quiver.BucketID
-	rows  []byte // begins the keys of rows
+	store  *Store
+	id     quiver.BucketID
+	rows   []byte // begins the keys of rows
+	number uint64 // of all tablets that this store gave: rows that are held are of one
+
+	applies atomic.Uint64         // begun and done: odd while one is under way (see nearby.go)
+	known   atomic.Pointer[known] // nil: there is none
 
 	advancing sync.Mutex // held by the one who applies
 	retired   bool       // under advancing
@@ -59,7 +64,10 @@ func (s *Store) Tablet(id quiver.BucketID, c Config) (*Tablet, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tablet{store: s, id: id, rows: rowsKey(id), latest: map[string]*mutation{}, mark: mark, staged: mark.Applied}
+	t := &Tablet{store: s, id: id, rows: rowsKey(id), number: s.engine.tablets.Add(1), latest: map[string]*mutation{}, mark: mark, staged: mark.Applied}
+	if err := t.knowKeys(); err != nil {
+		return nil, err
+	}
 	return t, t.Configure(c)
 }
 
@@ -210,7 +218,10 @@ var ErrRetired = errors.New("kv: the bucket has another owner")
 func (t *Tablet) Retire() {
 	t.advancing.Lock()
 	defer t.advancing.Unlock()
-	t.retired = true
+	if !t.retired {
+		t.retired = true
+		t.applies.Add(1) // the other one applies what this one does not see
+	}
 }
 
 // applyBytes is about how much goes into one Pebble batch.
@@ -246,7 +257,12 @@ func (t *Tablet) apply(run []*Change, mark Mark) error {
 		}
 	}
 	t.store.engine.recent.wrote(int(b.Count()))
-	return t.commit(b, mark)
+	t.applies.Add(1)
+	defer t.applies.Add(1)
+	t.learn(run)
+	err := t.commit(b, mark)
+	t.hold(run, err == nil)
+	return err
 }
 
 // commit ends a batch with the mark.

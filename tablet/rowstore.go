@@ -63,7 +63,7 @@ func (r *rowStore) directoryLocked() (*kv.Dir, error) {
 	if r.dir == nil {
 		dir, err := kv.OpenDir(r.fsys, r.fsys.PathJoin(r.path, rowsDir), kv.Options{
 			Checkpoints: r.fsys.PathJoin(r.path, checkpointDir), Logger: r.logger,
-			CacheBytes: r.memory / 3, MemtableBytes: r.memory / 6, ChangeBytes: r.change,
+			CacheBytes: r.memory / 6, MemtableBytes: r.memory / 8, HeldBytes: r.memory / 3, ChangeBytes: r.change,
 		})
 		if err != nil {
 			return nil, err
