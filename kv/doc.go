@@ -24,7 +24,9 @@
 //     nothing any more, and is opened anew.
 //
 // The keys of a batch are sorted and looked for by iterators, many of them by several at the same time, which share one
-// view of the bucket (see search.go).
+// view of the bucket (see search.go). Before that they are looked for among rows that were written or found lately
+// (held.go), and in a filter of all keys that the bucket ever had, if it began empty in this life of the store (known.go);
+// nearby.go tells why what is found there is what Pebble has.
 //
 // An offline check of the first law is in verify_fold.go.
 //

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/maphash"
-	"math/bits"
+	"math"
 	"sync"
 )
 
@@ -48,10 +48,8 @@ type heldShard struct {
 
 // newHeld keeps rows of about so many bytes; nil, which keeps none, if that is too little to be of use.
 func newHeld(bytes int64) *held {
-	most := 0
-	for most = firstRing; int64(2*most)*heldShards*(setBytes+8*setSlots) <= bytes*setBytes; most *= 2 {
-	}
-	if int64(most)*heldShards > bytes {
+	most := int(bytes/heldShards*setBytes/(setBytes+8*setSlots)) / setBytes * setBytes
+	if most < firstRing {
 		return nil
 	}
 	h := &held{seed: maphash.MakeSeed()}
@@ -133,7 +131,7 @@ func (s *heldShard) set(hash uint64) []uint64 {
 	if len(s.index) == 0 {
 		return nil
 	}
-	at := int(hash>>bits.Len(heldShards-1)) & (len(s.index)/setSlots - 1) * setSlots
+	at := int(hash>>8&math.MaxUint32*uint64(len(s.index)/setSlots)>>32) * setSlots
 	return s.index[at : at+setSlots : at+setSlots]
 }
 
@@ -211,10 +209,10 @@ func (s *heldShard) append(hash, tablet uint64, key []byte, r row) {
 	set[oldest] = tag(hash) | (place + 1)
 }
 
-// grow makes the ring twice as large.
+// grow makes the ring twice as large, or as large as it may be.
 func (s *heldShard) grow(h *held) {
 	old := heldShard{index: s.index, ring: s.ring, next: s.next}
-	length := max(firstRing, 2*len(old.ring))
+	length := max(firstRing, min(2*len(old.ring), s.most))
 	s.ring, s.index, s.next = make([]byte, length), make([]uint64, length/setBytes*setSlots), 0
 	for _, slot := range old.index {
 		place := slot&placeMask - 1

@@ -15,7 +15,7 @@ const (
 	DefaultPutMemory  = 512 << 20
 	DefaultReceive    = 576 << 20 // two messages of the largest size, and some
 	DefaultSend       = 512 << 20
-	DefaultRowMemory  = 192 << 20
+	DefaultRowMemory  = 384 << 20
 	DefaultCalls      = 16_384
 	DefaultConns      = 10_000
 	DefaultDrainTime  = 10 * time.Second
@@ -31,7 +31,7 @@ type Options struct {
 	PutMemory   int64         // bytes of messages on their way in, over all streams
 	Receive     int64         // bytes of messages that come in and nobody has taken yet, over all streams
 	Send        int64         // bytes of rows that were sent and no reader has taken yet, over all streams
-	RowMemory   int64         // bytes of the store of primary-key tables: cache and memtables
+	RowMemory   int64         // bytes of the store of primary-key tables: cache, memtables, rows that are held
 	Calls       int           // that may run at one time
 	Connections int           // to the Flight port that may be open at one time
 	DrainTime   time.Duration // how long calls may take to end once the node was told to stop; 0: 10 s

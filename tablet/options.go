@@ -27,7 +27,7 @@ type Options struct {
 	// the logs. Without them there are no such tables.
 	FS   fs.FS
 	Data string
-	// RowMemory is for the store of these rows, cache and memtables, in bytes. Default: what package kv takes.
+	// RowMemory is for the store of these rows, cache, memtables and rows that are held, in bytes. Default: what package kv takes.
 	RowMemory int64
 	// ChangeBytes bounds the rows that one batch finds, and its changelog. Default: that of package kv.
 	ChangeBytes int

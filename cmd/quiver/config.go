@@ -36,7 +36,7 @@ var settings = []setting{
 	{"put-memory", "536870912", "memory for messages on their way in, in bytes"},
 	{"receive-memory", "0", "memory for messages that come in and are not taken yet, in bytes; 0: two of the largest and 64 MiB"},
 	{"send-memory", "536870912", "memory for rows that readers have not taken yet, in bytes"},
-	{"row-memory", "201326592", "memory for the store of primary-key tables, in bytes"},
+	{"row-memory", "402653184", "memory for the store of primary-key tables, in bytes"},
 	{"max-calls", "16384", "calls that may run at one time"},
 	{"max-connections", "10000", "connections to the Flight port that may be open at one time"},
 	{"disk-reserve", "0", "free bytes below which puts are refused; 0: 2 % of the disk, at most 2 GiB"},
