@@ -154,7 +154,7 @@ func (l *Log) take() (g *group, roll bool) {
 	defer l.mu.Unlock()
 	first := l.queue[0]
 	g = &group{from: first.from, epoch: l.epoch, high: l.high, schema: first.table, layout: first.layout,
-		codec: l.config.Compression, summary: l.summary}
+		codec: l.config.Compression, summary: l.summary.Load()}
 	limit := int64(l.disk.options.GroupBytes)
 	t := l.tail
 	switch {

@@ -45,10 +45,14 @@ type Log struct {
 
 	dirty atomic.Bool // its marks changed since the checkpoint
 
+	// What each put asks for, read without mu, and changed with it held.
+	summary  atomic.Pointer[record.Summary] // which columns have statistics
+	broken   atomic.Bool                    // failed is set
+	shownEnd atomic.Int64                   // high
+
 	mu       sync.Mutex
 	config   LogConfig
 	layout   *record.Layout
-	summary  *record.Summary // which columns have statistics
 	segments []*segment      // by base; the slice is replaced, never changed
 	entries  []entry         // of the last segment, while it is written to
 	open     bool            // the last segment is written to
@@ -83,6 +87,13 @@ type unit struct {
 	writer      quiver.WriterID // NoWriter: unsequenced
 	done        chan struct{}   // made by the first who waits, closed when it is settled
 	err         error           // set before done is closed
+
+	oneMemory [1]*record.Batch // of batches, where there is one: nearly always
+}
+
+// hold keeps batches in memory of the unit's own.
+func (u *unit) hold(batches []*record.Batch) {
+	u.batches = append(u.oneMemory[:0], batches...)
 }
 
 // wait gives the channel that is closed once the unit is settled.
@@ -125,7 +136,8 @@ func (l *Log) Configure(c LogConfig) error {
 	if l.open && c.SegmentAge != l.config.SegmentAge {
 		l.disk.tend(l, 0)
 	}
-	l.config, l.layout, l.summary = c, layout, record.NewSummary(c.Statistics)
+	l.config, l.layout = c, layout
+	l.summary.Store(record.NewSummary(c.Statistics))
 	if l.fold != nil {
 		l.fold.expiry = c.expiry()
 	}
@@ -153,8 +165,14 @@ func (l *Log) End() quiver.Offset { return locked(l, func() quiver.Offset { retu
 // Durable is one past the last row that is on this disk for certain.
 func (l *Log) Durable() quiver.Offset { return locked(l, func() quiver.Offset { return l.durable }) }
 
-// HighWatermark is one past the last row that may be shown.
-func (l *Log) HighWatermark() quiver.Offset { return locked(l, func() quiver.Offset { return l.high }) }
+// HighWatermark is one past the last row that may be shown. It takes no lock.
+func (l *Log) HighWatermark() quiver.Offset { return quiver.Offset(l.shownEnd.Load()) }
+
+// raiseLocked moves the high watermark. What is below it is durable to whoever reads it without the lock.
+func (l *Log) raiseLocked(to quiver.Offset) {
+	l.high = to
+	l.shownEnd.Store(int64(to))
+}
 
 // Shown gives the high watermark, and when it came to where it is; a zero time: before the log was opened.
 func (l *Log) Shown() (high quiver.Offset, at time.Time) {
@@ -165,7 +183,12 @@ func (l *Log) Shown() (high quiver.Offset, at time.Time) {
 
 // Failed is nil, or why the log takes no more rows. Rows below the high watermark stay readable. The owner asks
 // Disk.Log for a fresh one and leads it with a new epoch.
-func (l *Log) Failed() error { return locked(l, func() error { return l.failed }) }
+func (l *Log) Failed() error {
+	if !l.broken.Load() {
+		return nil
+	}
+	return locked(l, func() error { return l.failed })
+}
 
 func locked[T any](l *Log, get func() T) T {
 	l.mu.Lock()
@@ -181,7 +204,8 @@ func (l *Log) SetHighWatermark(to quiver.Offset) {
 	if to <= l.high || l.failed != nil {
 		return
 	}
-	l.high, l.highAt = to, l.disk.options.Now()
+	l.raiseLocked(to)
+	l.highAt = l.disk.options.Now()
 	l.disk.markDirty(l)
 	l.notifyLocked()
 }
@@ -444,6 +468,7 @@ func (l *Log) failLocked(why error, unknown quiver.Offset) {
 		return
 	}
 	l.failed, l.unknown, l.leading = why, unknown, false
+	l.broken.Store(true)
 	l.disk.tended.Remove(l) // it may be due in days only, and would be kept until then
 	l.disk.metrics.staged.Add(-int64(len(l.flying) + len(l.queue)))
 	for _, u := range l.flying {

@@ -93,12 +93,12 @@ func (l *Log) repeatLocked(o *Origin, v writerView) (Staged, bool, error) {
 
 // Stage gives the rows of one put the next offsets and queues them to be written: all or nothing, in as many batches
 // as it was cut into, all of the log's schema. It takes over the references on the batches whatever it answers, but for
-// ErrSchema. The rows are durable once Sync says so.
+// ErrSchema, and keeps nothing of the slice. The rows are durable once Sync says so.
 //
 // Errors, all of them before anything changed: LEADER_NOT_AVAILABLE, DISK_FULL, EXPECTED_OFFSET_MISMATCH, and those of
 // Seen, which is asked again.
 func (l *Log) Stage(batches []*record.Batch, o Origin) (Staged, error) {
-	u, err := newUnit(batches, &o, locked(l, func() *record.Summary { return l.summary }))
+	u, err := newUnit(batches, &o, l.summary.Load())
 	if err != nil {
 		release(batches)
 		return Staged{}, err
@@ -127,7 +127,8 @@ func newUnit(batches []*record.Batch, o *Origin, summary *record.Summary) (*unit
 	if len(batches) == 0 {
 		return nil, errors.New("arrowlog: stage of nothing")
 	}
-	u := &unit{batches: batches, schema: batches[0].Layout().ID(), writer: quiver.NoWriter}
+	u := &unit{schema: batches[0].Layout().ID(), writer: quiver.NoWriter}
+	u.hold(batches)
 	rows := int64(0)
 	for _, b := range batches {
 		if b.Rows() == 0 || b.Layout().ID() != u.schema {

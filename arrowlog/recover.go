@@ -402,7 +402,7 @@ func (l *Log) adopt(r *recovery) {
 	if r.damaged { // until there is a new segment, every start is to find the damage again
 		l.recovery = min(l.recovery, r.sound)
 	}
-	l.high = max(l.high, min(r.high, r.fold.unit))
+	l.raiseLocked(max(l.high, min(r.high, r.fold.unit)))
 	l.entries, l.open, l.tail, l.unindexed = nil, false, nil, nil
 	if n := len(r.segments); n > 0 && r.head != nil {
 		l.adoptLast(r, r.segments[n-1])

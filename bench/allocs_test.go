@@ -108,7 +108,7 @@ func TestLogAllocations(t *testing.T) {
 		}
 	}
 	allocations, bytes := counts(4, put)
-	within(t, "a batch put", batches, allocations, 70, bytes, 110e3)
+	within(t, "a batch put", batches, allocations, 50, bytes, 110e3)
 	single, err := bid(1, 1).write(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestLogAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	within(t, "a row put alone", acks, allocations, 45, bytes, 6e3)
+	within(t, "a row put alone", acks, allocations, 26, bytes, 5e3)
 	if err := stream.finish(); err != nil {
 		t.Fatal(err)
 	}

@@ -152,10 +152,10 @@ func (m *BatchMetadata) Encode() []byte { return encode(m) }
 
 // ParseBatchMetadata reads the app_metadata of a batch; none at all is legal and says nothing.
 func ParseBatchMetadata(metadata []byte) (BatchMetadata, error) {
-	var m BatchMetadata
 	if len(metadata) == 0 {
-		return m, nil
+		return BatchMetadata{}, nil
 	}
+	var m BatchMetadata // it takes memory
 	if err := DecodeStrict(metadata, &m, quiver.BadCommand); err != nil {
 		return m, err
 	}

@@ -128,6 +128,9 @@ func (t *Tablet) settle(ctx context.Context, l *leadership, until quiver.Offset)
 	if planted.Is(planted.AnswerBeforeDurable) {
 		return nil
 	}
+	if l.rows == nil && until <= l.log.HighWatermark() {
+		return nil // as for all but the first row of a group commit
+	}
 	err := l.log.Sync(ctx, until)
 	if err != nil {
 		if l.log.Failed() != nil {
@@ -142,8 +145,11 @@ func (t *Tablet) settle(ctx context.Context, l *leadership, until quiver.Offset)
 // explain names the table in an error of the log, which knows ids only. Of a table that is gone that is the reason,
 // whatever the log answered.
 func (t *Tablet) explain(err error) error {
-	var e *quiver.Error
-	if err == nil || !errors.As(err, &e) {
+	if err == nil {
+		return nil
+	}
+	var e *quiver.Error // it takes memory
+	if !errors.As(err, &e) {
 		return err
 	}
 	if gone := t.gone(); gone != nil && e.Reason != gone.Reason {

@@ -52,8 +52,8 @@ type Batch struct {
 
 	refs atomic.Int32
 
-	// Memory of parts and owners where there is one of each: nearly always.
-	onePartMemory  [1][]byte
+	// Memory of parts and owners where there are a part, perhaps its padding, and one owner: nearly always.
+	partMemory     [2][]byte
 	oneOwnerMemory [1]*buf.Buf
 }
 
@@ -67,10 +67,21 @@ func newBatch(l *Layout, rows int, nodes []node, buffers []span, codec Compressi
 // newWhole is newBatch of a body in one piece.
 func newWhole(l *Layout, rows int, nodes []node, buffers []span, codec Compression, body *buf.Buf) *Batch {
 	b := newBatch(l, rows, nodes, buffers, codec, nil)
-	b.oneOwnerMemory[0], b.onePartMemory[0] = body, body.Bytes()
-	b.owners = b.oneOwnerMemory[:]
-	b.setParts(b.onePartMemory[:])
+	b.setBody(body, body.Bytes(), nil)
 	return b
+}
+
+// setBody gives the batch a body of one part with padding behind it, if there is any, and its owner, whose reference it
+// takes over.
+func (b *Batch) setBody(owner *buf.Buf, part, pad []byte) {
+	b.oneOwnerMemory[0] = owner
+	b.owners = b.oneOwnerMemory[:]
+	b.partMemory = [2][]byte{part, pad}
+	n := 0
+	for n < len(b.partMemory) && len(b.partMemory[n]) > 0 {
+		n++
+	}
+	b.setParts(b.partMemory[:n])
 }
 
 // setParts gives the batch its body.

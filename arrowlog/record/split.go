@@ -40,21 +40,24 @@ func (b *Batch) Slice(from, until int) (*Batch, error) {
 //
 // Compressed pieces also stay within maxPlain once they are decompressed, however well they compress: a reader that
 // wants a few rows of one has to hold all of it.
-func (b *Batch) Split(maxBytes int) ([]*Batch, error) {
+func (b *Batch) Split(maxBytes int) ([]*Batch, error) { return b.AppendSplit(nil, maxBytes) }
+
+// AppendSplit is Split behind other batches, which stay as they are also if it fails.
+func (b *Batch) AppendSplit(pieces []*Batch, maxBytes int) ([]*Batch, error) {
 	if b.rows <= 1 || b.Size() <= maxBytes && b.plainSize() <= maxPlain {
-		return []*Batch{b.Retain()}, nil
+		return append(pieces, b.Retain()), nil
 	}
 	plain, err := b.inflate()
 	if err != nil {
 		return nil, err
 	}
 	defer plain.Release()
-	var pieces []*Batch
+	before := len(pieces)
 	fail := func(err error) ([]*Batch, error) {
-		for _, p := range pieces {
+		for _, p := range pieces[before:] {
 			p.Release()
 		}
-		return nil, err
+		return pieces[:before], err
 	}
 	c := newCutter(plain)
 	target := maxBytes

@@ -270,17 +270,11 @@ func (g *gate) column(s *slot) error {
 // taken is the batch of what was checked.
 func (g *gate) taken(body *buf.Buf) *Batch {
 	end := g.clean()
-	b := newBatch(g.layout, int(g.msg.rows), g.nodes, g.buffers, g.msg.codec, []*buf.Buf{body.Retain()})
+	b := newBatch(g.layout, int(g.msg.rows), g.nodes, g.buffers, g.msg.codec, nil)
 	b.views = g.views
 	size, have := end+padding(end), int64(len(g.body))
-	switch {
-	case size == 0:
-		b.setParts(nil)
-	case size <= have:
-		b.setParts([][]byte{g.body[:size:size]})
-	default:
-		b.setParts([][]byte{g.body, zeros[: size-have : size-have]})
-	}
+	within := min(size, have)
+	b.setBody(body.Retain(), g.body[:within:within], zeros[:size-within:size-within])
 	return b
 }
 

@@ -63,23 +63,22 @@ func (p *put) watch() {
 func (p *put) settle() {
 	var failure error
 	rest := quiver.NotDone
-	for {
-		item, ok := p.queue.next()
-		if !ok {
-			break
-		}
-		stored, err := p.wait(&item)
-		p.service.memory.Release(item.bytes)
-		if failure == nil && err == nil {
-			p.count(&item)
-			continue
-		}
-		if stored {
-			rest = quiver.Unknown
-		}
-		if failure == nil {
-			failure = err
-			p.queue.close(err)
+	for items := p.queue.next(); len(items) > 0; items = p.queue.next() {
+		for i := range items {
+			item := &items[i]
+			stored, err := p.wait(item)
+			p.service.memory.Release(item.bytes)
+			if failure == nil && err == nil {
+				p.count(item)
+				continue
+			}
+			if stored {
+				rest = quiver.Unknown
+			}
+			if failure == nil {
+				failure = err
+				p.queue.close(err)
+			}
 		}
 	}
 	if failure == nil {

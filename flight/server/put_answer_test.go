@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
@@ -116,10 +118,43 @@ func TestNothingIsStagedAfterClose(t *testing.T) {
 	if ran, _ := q.push(one); ran {
 		t.Error("staged after close")
 	}
-	if item, ok := q.next(); !ok || item.rows != 1 {
+	if items := q.next(); len(items) != 1 || items[0].rows != 1 {
 		t.Error("what was staged before close is lost")
 	}
-	if _, ok := q.next(); ok || q.cause() != nil {
+	if items := q.next(); len(items) > 0 || q.cause() != nil {
 		t.Errorf("the first reason does not stay: %v", q.cause())
+	}
+}
+
+// TestQueueGoesOnInItsMemory pushes and takes items in any turns, as many at once as there happen to be: each comes out
+// once, in order, and a queue that is empty holds next to nothing.
+func TestQueueGoesOnInItsMemory(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	q := newPutQueue()
+	pushed, taken := int64(0), int64(0)
+	for range 2000 {
+		for range r.IntN(1 + r.IntN(1+r.IntN(2*spareItems))) {
+			pushed++
+			if ran, err := q.push(func() (staged, error) { return staged{rows: pushed}, nil }); !ran || err != nil {
+				t.Fatal(ran, err)
+			}
+		}
+		if pushed == taken {
+			continue // it would wait
+		}
+		for _, item := range q.next() {
+			if taken++; item.rows != taken {
+				t.Fatalf("item %d comes as the %dth", item.rows, taken)
+			}
+		}
+		if cap(q.items) > spareItems {
+			t.Fatalf("memory of %d items is kept", cap(q.items))
+		}
+	}
+	q.close(nil)
+	if items := q.next(); len(items) > 0 || taken != pushed || cap(q.items) > idleItems || cap(q.taken) > idleItems {
+		t.Errorf("%d of %d items were taken; memory of %d and %d is kept", taken, pushed, cap(q.items), cap(q.taken))
 	}
 }

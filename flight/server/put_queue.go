@@ -60,6 +60,7 @@ type putQueue struct {
 	mu     sync.Mutex
 	news   sync.Cond
 	items  []staged
+	taken  []staged // by the last next
 	closed bool  // nothing more will be pushed
 	why    error // what closed it; nil: the client's end of the stream
 }
@@ -102,18 +103,33 @@ func (q *putQueue) cause() error {
 	return q.why
 }
 
-// next waits for the next item; ok is false once the queue is closed and empty.
-func (q *putQueue) next() (item staged, ok bool) {
+// next waits for items and takes all there are; there are none once the queue is closed and empty. The items of the call
+// before are over: the queue goes on in their memory.
+func (q *putQueue) next() []staged {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	clear(q.taken)
+	spare := q.taken[:0]
+	if q.taken = nil; len(q.items) == 0 {
+		q.items, spare = upTo(idleItems, q.items), upTo(idleItems, spare)
+	}
 	for len(q.items) == 0 && !q.closed {
 		q.news.Wait()
 	}
-	if len(q.items) == 0 {
-		return staged{}, false
+	q.taken, q.items = q.items, upTo(spareItems, spare)
+	return q.taken
+}
+
+// For how many items a queue keeps memory, twice.
+const (
+	spareItems = 1 << 10 // at most
+	idleItems  = 8       // while there are none: the stream may be silent for long
+)
+
+// upTo gives memory back that is for more than n items.
+func upTo(n int, memory []staged) []staged {
+	if cap(memory) > n {
+		return nil
 	}
-	item = q.items[0]
-	q.items[0] = staged{}
-	q.items = q.items[1:]
-	return item, true
+	return memory
 }

@@ -119,7 +119,7 @@ func (r *receiver) loads(batch *record.Batch, order flight.BatchOrder) (loads []
 		return nil, err
 	}
 	if r.divider == nil {
-		l, err := r.load(batch, quiver.BucketID{Table: r.table.ID, Bucket: bucket}, order)
+		l, err := r.load(batch, quiver.BucketID{Table: r.table.ID, Bucket: bucket}, order, r.single[0].unit[:0])
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +148,7 @@ func (r *receiver) loads(batch *record.Batch, order flight.BatchOrder) (loads []
 		if s.Bucket == record.NoBucket {
 			id.Bucket = bucket
 		}
-		l, err := r.load(s.Batch, id, order)
+		l, err := r.load(s.Batch, id, order, nil)
 		if err != nil {
 			return loads, err
 		}
@@ -188,8 +188,8 @@ func (r *receiver) checkShares(shares []record.Share, order flight.BatchOrder) e
 	return nil
 }
 
-// load makes the unit of one bucket.
-func (r *receiver) load(batch *record.Batch, id quiver.BucketID, order flight.BatchOrder) (load, error) {
+// load makes the unit of one bucket, in memory for it that may be nil.
+func (r *receiver) load(batch *record.Batch, id quiver.BucketID, order flight.BatchOrder, unit []*record.Batch) (load, error) {
 	t, err := r.service.tablets.Tablet(id)
 	if err != nil {
 		return load{}, err
@@ -202,7 +202,7 @@ func (r *receiver) load(batch *record.Batch, id quiver.BucketID, order flight.Ba
 		made.rows = r.keyedRows(batch, order)
 		return made, nil
 	}
-	unit, err := batch.Split(storedBytes)
+	unit, err = batch.AppendSplit(unit, storedBytes)
 	if err != nil {
 		return load{}, err
 	}

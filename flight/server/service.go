@@ -174,9 +174,12 @@ func (s *Service) table(name flight.TableName, id *quiver.TableID) (*quiver.Tabl
 
 // about names the table in an error that names nothing yet, or only a column.
 func about(table string, err error) error {
-	var known *quiver.Error
+	if err == nil {
+		return nil
+	}
+	var known *quiver.Error // it takes memory
 	switch {
-	case err == nil || !errors.As(err, &known):
+	case !errors.As(err, &known):
 		return err
 	case known.Subject == "":
 		return known.On("table " + table)
