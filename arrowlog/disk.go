@@ -61,9 +61,9 @@ type Disk struct {
 	checkpointMu sync.Mutex
 	marks        marks
 
-	// dirsMu is held while directories of buckets are made or removed.
-	dirsMu      sync.Mutex
-	durableDirs map[string]struct{} // of tables and partitions: their names are on the disk for certain
+	// dirsMu is held while directories of buckets are removed, and shared while some are made.
+	dirsMu sync.RWMutex
+	names  dirNames
 }
 
 // fenceError is why the disk takes no more writes.
@@ -105,7 +105,7 @@ func newDisk(fsys fs.FS, dir string, o Options) *Disk {
 		removed: map[quiver.TableID]struct{}{},
 		cut:     map[quiver.PartitionRef]struct{}{},
 
-		durableDirs: map[string]struct{}{},
+		names: newDirNames(),
 	}
 }
 
@@ -278,8 +278,7 @@ func (d *Disk) removeDir(id quiver.BucketID) error {
 	d.files.forgetBelow(dir)
 	partition := d.fsys.PathDir(dir)
 	table := d.fsys.PathDir(partition)
-	delete(d.durableDirs, partition)
-	delete(d.durableDirs, table)
+	d.names.forget(partition, table)
 	if err := d.syncDir(partition); err != nil {
 		return err
 	}

@@ -214,6 +214,9 @@ func (r *recovery) foldBefore(s *segment) (*fold, error) {
 		if isReadError(err) {
 			return nil, err
 		}
+		if isNotExist(err) && r.segments[from].base == 0 {
+			continue // a crash may leave it so, see writeState
+		}
 		r.log.disk.logger.Error("a state file cannot be used; writer state is read from the log instead",
 			"bucket", r.log.id.String(), "segment", int64(r.segments[from].base), "err", err)
 	}

@@ -144,7 +144,7 @@ func (d *Disk) removePartitionDir(ref quiver.PartitionRef) error {
 		return err
 	}
 	d.files.forgetBelow(dir)
-	delete(d.durableDirs, dir)
+	d.names.forget(dir)
 	return d.syncDir(table)
 }
 

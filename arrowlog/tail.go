@@ -138,7 +138,7 @@ func (l *Log) openTail(schema *quiver.Schema) error {
 		return err
 	}
 	state := locked(l, func() []byte { return l.fold.encode(l.id, message) })
-	if err := d.writeFile(s.path(stateSuffix), state); err != nil {
+	if err := d.writeState(s, state); err != nil {
 		return fmt.Errorf("write the state file: %w", err)
 	}
 	if err := s.create(message); err != nil {
@@ -171,30 +171,16 @@ func (l *Log) root() error {
 	return nil
 }
 
-// makeBucketDir makes the directory of a bucket and those above it, and syncs all of them.
-func (d *Disk) makeBucketDir(dir string) error {
-	d.dirsMu.Lock()
-	defer d.dirsMu.Unlock()
-	if err := d.fsys.MkdirAll(dir, 0o755); err != nil {
-		return d.failWrite(err)
+// writeState writes the state file of a new segment. That of the first one of a bucket says what an empty log says, and is made
+// anew from the segment if a crash takes its name away; so its name may get to the disk with that of the segment.
+func (d *Disk) writeState(s *segment, state []byte) error {
+	if s.base > 0 {
+		return d.writeFile(s.path(stateSuffix), state)
 	}
-	if err := d.syncDir(dir); err != nil {
+	if err := d.Fence(); err != nil {
 		return err
 	}
-	for child := dir; child != d.dir; {
-		if _, ok := d.durableDirs[child]; ok {
-			return nil
-		}
-		parent := d.fsys.PathDir(child)
-		if err := d.syncDir(parent); err != nil {
-			return err
-		}
-		if child != dir { // one for each bucket would be too many to keep
-			d.durableDirs[child] = struct{}{}
-		}
-		child = parent
-	}
-	return nil
+	return d.failWrite(fs.Replace(d.fsys, s.path(stateSuffix), state))
 }
 
 // create writes a new segment under a temporary name and gives it its own once it is whole.

@@ -26,6 +26,11 @@ func (k *logCheck) state(i int, state *fold, err error) {
 		k.unread(path, err)
 		return
 	}
+	if isNotExist(err) && s.base == 0 {
+		k.note(quiver.Note{Kind: quiver.FindingState, File: path, Problem: "the state file of the first segment is missing, which a crash may do as it is made",
+			Effect: "the next start makes it anew"})
+		return
+	}
 	if err != nil {
 		f := quiver.Finding{Kind: quiver.FindingState, File: path, Problem: err.Error(), Effect: effectState}
 		if isNotExist(err) {

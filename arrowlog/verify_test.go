@@ -268,6 +268,8 @@ func TestNotes(t *testing.T) {
 	}{
 		{"a segment that was moved aside", func(p *plant) { p.write(p.path("00000000000000000012.arrows.damaged"), []byte("x")) },
 			"segment 00000000000000000012.arrows.damaged, bucket 7/0/1: an earlier start could read nothing of this segment and moved it aside"},
+		{"the first state file gone", func(p *plant) { p.remove("00000000000000000000.state") },
+			"state 00000000000000000000.state, bucket 7/0/1: the state file of the first segment is missing"},
 		{"a torn group", func(p *plant) {
 			path := p.path("00000000000000000008.arrows")
 			p.write(path, append(p.read(path), bytes.Repeat([]byte{0xff}, 100)...))

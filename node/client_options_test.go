@@ -362,3 +362,50 @@ func TestClientSecurity(t *testing.T) {
 		t.Errorf("a server with a certificate of nobody's: %v", err)
 	}
 }
+
+// TestClientManyBuckets puts one batch into so many buckets that they are committed at the same time, twice: the second time their
+// files are there.
+func TestClientManyBuckets(t *testing.T) {
+	c := dial(t, start(t, fs.NewMem()), flight.ClientOptions{})
+	ctx := t.Context()
+	const buckets, rows = 300, 3000
+	if _, err := c.CreateTable(ctx, flight.TableCreate{Table: flight.Named("many"), BucketKey: []string{"n"}, Buckets: new(int32(buckets)),
+		Schema: flight.SchemaWord{Columns: []quiver.ColumnSpec{{Name: "n", Type: "int64"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	type row struct {
+		N int64 `arrow:"n"`
+	}
+	a, err := c.Append(ctx, "many", flight.AppendOptions{Linger: -1, BatchRows: rows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(2 * rows) {
+		if err := a.AppendRow(ctx, row{n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	totals, err := a.Close(ctx)
+	if err != nil || totals.Batches != 2 || totals.Rows != 2*rows || len(totals.Ranges) != buckets {
+		t.Fatalf("%d rows in %d ranges, %v", totals.Rows, len(totals.Ranges), err)
+	}
+	s, err := c.Scan(ctx, flight.ScanCommand{Table: flight.Named("many")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	seen := make([]int, 2*rows)
+	for batch, err := range s.Batches() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range batch.Column(0).(*array.Int64).Int64Values() {
+			seen[n]++
+		}
+	}
+	for n, times := range seen {
+		if times != 1 {
+			t.Errorf("row %d is there %d times", n, times)
+		}
+	}
+}

@@ -25,6 +25,7 @@ import (
 const (
 	expiriesPerRound = 64  // logs that lose something, or are opened to find out
 	looksPerRound    = 512 // directories and files that a sweep looks at, and buckets that are open
+	looksAtEase      = 128 // that a sweep looks at while there is time: a look takes some 40 us
 )
 
 // Sweeps follow each other at a distance of a part of the shortest retention time, within these bounds.
@@ -44,6 +45,7 @@ type retention struct {
 	next    int64                 // when the next sweep begins, Unix milliseconds
 	soonest int64                 // the first time at which a bucket seen by the sweep may be due, 0 if none
 	least   time.Duration         // the shortest retention time of the tables swept, 0 if none
+	looks   int                   // of a round of this sweep
 }
 
 // again has all buckets that are not open looked at anew.
@@ -203,7 +205,7 @@ func (s *Server) sweep(ctx context.Context, now time.Time, most int) (orders []o
 	if len(r.left) == 0 {
 		return nil
 	}
-	for looks := 0; looks < looksPerRound && len(orders) < most && ctx.Err() == nil; looks++ {
+	for looks := 0; looks < r.looks && len(orders) < most && ctx.Err() == nil; looks++ {
 		if !r.listed {
 			s.listBuckets()
 			continue
@@ -229,6 +231,7 @@ func (s *Server) sweep(ctx context.Context, now time.Time, most int) (orders []o
 func (s *Server) beginSweep() {
 	r := &s.retention
 	r.left, r.buckets, r.listed, r.soonest, r.least = nil, nil, false, 0, 0
+	buckets := int64(0)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for id, t := range s.tables {
@@ -241,22 +244,35 @@ func (s *Server) beginSweep() {
 		}
 		for p := range t.partitions {
 			r.left = append(r.left, quiver.PartitionRef{Table: id, Partition: p})
+			buckets += int64(t.meta.Load().Buckets)
 		}
 	}
+	r.looks = looksFor(buckets, r.pause())
 	r.next = s.options.Now().Add(sweepMost).UnixMilli()
 }
 
 // endSweep says when the next one begins: when a bucket may be due, but not much more often than that matters.
 func (r *retention) endSweep(now time.Time) {
 	r.left = nil // its memory
-	pause := sweepMost
-	if r.least > 0 {
-		pause = min(max(r.least/sweepPart, sweepLeast), sweepMost)
-	}
 	r.next = now.Add(sweepMost).UnixMilli()
 	if r.soonest != 0 {
-		r.next = max(now.Add(pause).UnixMilli(), min(r.next, r.soonest))
+		r.next = max(now.Add(r.pause()).UnixMilli(), min(r.next, r.soonest))
 	}
+}
+
+// pause is the least distance of two sweeps: so much later than it may a row go.
+func (r *retention) pause() time.Duration {
+	if r.least == 0 {
+		return sweepMost
+	}
+	return min(max(r.least/sweepPart, sweepLeast), sweepMost)
+}
+
+// looksFor spreads a sweep over so many buckets, most of which may have no files, as far as there is time: right after a start,
+// when all of them are to be looked at, a server with many would be busy with nothing else.
+func looksFor(buckets int64, within time.Duration) int {
+	rounds := max(1, int64(within/time.Second)) // one a second
+	return int(min(max(buckets/rounds+1, looksAtEase), looksPerRound))
 }
 
 // listBuckets finds the buckets of the sweep's next partition that have files.

@@ -292,3 +292,24 @@ func crashWhileExpiring(t *testing.T, rng *rand.Rand, open bool) {
 		t.Errorf("the next row lies at %d", s.From)
 	}
 }
+
+// TestSweepsTakeTheirTime: a sweep has as many looks a round as it needs to be through before a row is too late, within bounds.
+func TestSweepsTakeTheirTime(t *testing.T) {
+	for _, c := range []struct {
+		buckets int64
+		within  time.Duration
+		want    int
+	}{
+		{0, time.Hour, looksAtEase},
+		{100_000, time.Hour, looksAtEase},
+		{1_000_000, time.Hour, 278},
+		{10_000_000, time.Hour, looksPerRound},
+		{10_000, time.Minute, 167},
+		{10_000, time.Second, looksPerRound},
+		{100, time.Second, looksAtEase},
+	} {
+		if got := looksFor(c.buckets, c.within); got != c.want {
+			t.Errorf("%d buckets within %v: %d looks a round, want %d", c.buckets, c.within, got, c.want)
+		}
+	}
+}

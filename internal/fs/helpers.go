@@ -88,14 +88,20 @@ const TempSuffix = ".tmp"
 // WriteFile replaces the file at path by one that holds data, durably and as one step: whoever opens it, now or after
 // a crash at any point, finds all of the old content or all of the new.
 func WriteFile(fsys FS, path string, data []byte) error {
+	if err := Replace(fsys, path, data); err != nil {
+		return err
+	}
+	return SyncDir(fsys, fsys.PathDir(path))
+}
+
+// Replace is WriteFile but for the last step: until the caller syncs the directory, a crash may leave the old content, or no
+// file where there was none.
+func Replace(fsys FS, path string, data []byte) error {
 	temp := path + TempSuffix
 	if err := writeSynced(fsys, temp, data); err != nil {
 		return errors.Join(err, removeIfThere(fsys, temp))
 	}
-	if err := fsys.Rename(temp, path); err != nil {
-		return err
-	}
-	return SyncDir(fsys, fsys.PathDir(path))
+	return fsys.Rename(temp, path)
 }
 
 // writeSynced creates a file with the data and syncs it.
