@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -403,7 +405,6 @@ func TestDamagedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, value := range map[string]string{
-		"head":                               `{"format":2,"base":1,"epoch":1,"next_table":9,"next_writer":9}`,
 		"head ":                              `{}`,
 		"nonsense/1":                         `{}`,
 		"table/1":                            `{}`,
@@ -428,6 +429,49 @@ func TestDamagedStore(t *testing.T) {
 		want(t, err, quiver.Internal, quiver.NotDone)
 		if after, _ := s.Range(context.Background(), "", func(metastore.Entry) error { return nil }); after != r.Version {
 			t.Errorf("%s: something was written", key)
+		}
+	}
+}
+
+// TestRecordsThatDoNotFit: a store whose records are sound one by one, but not together, is refused, and the error says
+// which of them is wrong, and why.
+func TestRecordsThatDoNotFit(t *testing.T) {
+	head := func(change string) string {
+		sound := `{"format":2,"base":1,"epoch":2,"next_table":9,"next_writer":9,"next_partition":1}`
+		name, _, _ := strings.Cut(change, ":")
+		return regexp.MustCompile(name+`:\d+`).ReplaceAllString(sound, change)
+	}
+	for _, test := range []struct{ key, value, says string }{
+		{headKey, head(`"format":2`), ""},
+		{headKey, head(`"format":3`), "its format is 3, this program knows 1 to 2"},
+		{headKey, head(`"format":0`), "its format is 0"},
+		{headKey, head(`"base":3`), "its counters are impossible"},
+		{headKey, head(`"base":0`), "its counters are impossible"},
+		{headKey, head(`"next_partition":0`), "its counters are impossible"},
+		{headKey, head(`"next_table":1`), "the next table is to be 1"},
+		{headKey, head(`"next_table":2`), ""},
+		{headKey, head(`"next_writer":1`), "the next writer is to be 1"},
+		{headKey, head(`"next_writer":2`), ""},
+		{cursorKey(1, "job"), `{"offsets":{"0":{"0":5}}}`, ""},
+		{cursorKey(2, "job"), `{"offsets":{"0":{"0":5}}}`, "there is no table 2"},
+	} {
+		s := metastore.NewMemory()
+		c := open(t, s, Options{})
+		create(t, c, "events")
+		_, err := c.InitWriter(t.Context(), InitWriter{Name: "w"})
+		if err := errors.Join(err, c.Close()); err != nil {
+			t.Fatal(err)
+		}
+		txn := metastore.Txn{Request: metastore.RequestID{1, 2, 3}, Puts: []metastore.Put{{Key: test.key, Value: []byte(test.value)}}}
+		if _, err := s.Commit(t.Context(), txn); err != nil {
+			t.Fatal(err)
+		}
+		_, err = Load(t.Context(), s)
+		switch {
+		case test.says == "" && err != nil:
+			t.Errorf("%s %s: %v", test.key, test.value, err)
+		case test.says != "" && (quiver.ReasonOf(err) != quiver.Internal || !strings.Contains(err.Error(), test.says)):
+			t.Errorf("%s %s: %v, want %q", test.key, test.value, err, test.says)
 		}
 	}
 }
