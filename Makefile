@@ -61,10 +61,12 @@ bench-peers: build ## beside Apache Fluss and Apache Kafka, from packages (JDK 1
 bench-smoke: ## every benchmark once, to see that it runs
 	$(GO) test -run '^$$' -bench . -benchtime 1x $(PKGS)
 
+# Inputs that reach new code are hardly made smaller: by default Go takes up to a minute for each, in which nothing else is
+# tried, and as coverage is not the same twice it seldom comes to anything.
 fuzz-long: ## every fuzz target for FUZZTIME (default 10m) each
 	@FUZZTIME=$${FUZZTIME:-10m}; for pkg in $$($(GO) list $(PKGS)); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $$FUZZTIME $$pkg || exit 1; done; done
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $$FUZZTIME -fuzzminimizetime 50x $$pkg || exit 1; done; done
 
 torture: build build-fault $(VENV)/ready ## the server under real clients, killed and broken for DURATION (default 10m); KILLS, SEED, ARGS
 	$(GO) run ./torture -duration $${DURATION:-10m} -kills $${KILLS:-0} -seed $${SEED:-0} -python $(abspath $(PY)) $(ARGS)

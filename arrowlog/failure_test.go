@@ -101,6 +101,22 @@ func TestFailedSync(t *testing.T) {
 	}
 }
 
+// TestFailedWritesFence: a write or sync that failed leaves the disk in doubt, whatever the file, but for want of room or
+// of descriptors, which passes.
+func TestFailedWritesFence(t *testing.T) {
+	for err, fences := range map[error]bool{nil: false, syscall.ENOSPC: false, syscall.EDQUOT: false, syscall.EMFILE: false, syscall.EIO: true, syscall.EROFS: true} {
+		w := newWorld(t, fs.NewMem())
+		w.lead()
+		if got := w.disk.failWrite(err); got != err {
+			t.Errorf("%v became %v", err, got)
+		}
+		if fenced := w.disk.Fence() != nil; fenced != fences {
+			t.Errorf("after %v the disk is fenced: %t", err, fenced)
+		}
+		w.close()
+	}
+}
+
 // TestNoSpace fills the disk: the group is surely not done, nothing is fenced, and once there is room the log goes on
 // in the same process.
 func TestNoSpace(t *testing.T) {

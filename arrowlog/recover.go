@@ -369,7 +369,6 @@ func (r *recovery) decide(w *walker, stop stop) error {
 		r.end = r.safe
 		r.fold.skip(r.end)
 	}
-	r.high = min(r.high, r.end)
 	return nil
 }
 

@@ -570,3 +570,23 @@ func TestFencedWriterOfNothing(t *testing.T) {
 	}
 	e.check("after the successor's batch", map[int32]map[int64]int64{0: {1: 11}})
 }
+
+// TestUpsertsExpectAnOffset: an upsert that expects another end of the changelog than it has is refused, be it before or
+// behind it, and leaves nothing.
+func TestUpsertsExpectAnOffset(t *testing.T) {
+	e := newKeyedEnv(t, 1, nil)
+	e.upsert(0, 1, 10, 2, 20)
+	for _, expected := range []quiver.Offset{0, 1, 3} {
+		o := anonymous(1)
+		o.ExpectOffset = expected
+		_, err := e.tryUpsert(0, kv.Upsert, o, 1, 11)
+		reason(t, err, quiver.ExpectedOffsetMismatch, quiver.NotDone)
+	}
+	e.check("after refusals", map[int32]map[int64]int64{0: {1: 10, 2: 20}})
+	o := anonymous(1)
+	o.ExpectOffset = 2
+	if _, err := e.tryUpsert(0, kv.Upsert, o, 1, 11); err != nil {
+		t.Error(err)
+	}
+	e.check("in the end", map[int32]map[int64]int64{0: {1: 11, 2: 20}})
+}
