@@ -103,6 +103,13 @@ func fences(done []string) bool {
 	})
 }
 
+// mayFence tells that what was done may fence it: something else of the logs failed, a directory or a cache.
+func mayFence(done []string) bool {
+	return slices.ContainsFunc(done, func(line string) bool {
+		return strings.Contains(line, "=error ") && strings.Contains(line, "/log/")
+	})
+}
+
 // settleWithin is how long a server may take to notice that its disk failed, or to be well again once that is over.
 const settleWithin = 30 * time.Second
 
@@ -116,10 +123,12 @@ func (n *nemesis) until(so func() bool) bool {
 	return true
 }
 
+// fenced tells that the server says its disk is fenced.
+func (n *nemesis) fenced() bool { return strings.Contains(n.unready(), "the disk is fenced") }
+
 // expectFence expects that the server says its disk is fenced, that it then acknowledges nothing, and goes on so.
 func (n *nemesis) expectFence(done []string) {
-	fenced := func() bool { return strings.Contains(n.unready(), "fenced") }
-	if !n.until(fenced) {
+	if !n.until(n.fenced) {
 		if n.server.running() && !n.over() {
 			n.violate("fence: the disk failed (%s) and the server does not say so within %v", done[0], n.settle)
 		}
@@ -131,7 +140,7 @@ func (n *nemesis) expectFence(done []string) {
 		}
 		n.wait(100 * time.Millisecond)
 	}
-	if n.server.running() && !n.over() && !fenced() {
+	if n.server.running() && !n.over() && !n.fenced() {
 		n.violate("fence: the disk failed (%s), and the server takes it for sound again: %s", done[0], n.unready())
 	}
 	n.count("disks fenced", 1)
@@ -160,8 +169,11 @@ var working = []string{"puts acknowledged", "upserts acknowledged", "increments"
 // expectHealed expects that all work goes on by itself, in the same life, once the trouble is over.
 func (n *nemesis) expectHealed(done []string) {
 	before := n.counted()
-	stands := ""
+	stands, fenced := "", false
 	healed := n.until(func() bool {
+		if fenced = mayFence(done) && n.fenced(); fenced {
+			return true
+		}
 		now := n.counted()
 		stands = ""
 		for _, what := range working {
@@ -172,6 +184,8 @@ func (n *nemesis) expectHealed(done []string) {
 		return stands == ""
 	})
 	switch {
+	case fenced:
+		n.expectFence(done)
 	case healed:
 		n.count("disks healed", 1)
 	case n.server.running() && !n.over():

@@ -15,6 +15,7 @@ import (
 // TestTroubles judges servers that are made up: what they say of themselves after a disk failed, and what they do.
 func TestTroubles(t *testing.T) {
 	const fence = `the disk is fenced: sync: input/output error`
+	dir := []string{"sync=error d/log/7/-1/0"}
 	log, rows := []string{"sync=error d/log/7/-1/0/0.arrows"}, []string{"write=error d/kv/db/000004.sst"}
 	refused := errors.New("LEADER_NOT_AVAILABLE")
 	for _, c := range []struct {
@@ -29,6 +30,9 @@ func TestTroubles(t *testing.T) {
 		{"it does not notice", log, []string{"ok"}, refused, nil, "does not say so"},
 		{"it takes puts behind the fence", log, []string{fence}, nil, nil, "was acknowledged afterwards"},
 		{"it takes the disk for sound again", log, []string{fence, "ok"}, refused, nil, "takes it for sound again"},
+		{"a directory of its logs fails and it fences itself", dir, []string{fence}, refused, nil, ""},
+		{"a directory of its logs fails and it takes puts behind the fence", dir, []string{fence}, nil, nil, "was acknowledged afterwards"},
+		{"its rows fail, and it fences the logs", rows, []string{fence}, refused, nil, "no new"},
 		{"its rows fail and all goes on", rows, []string{"ok"}, refused, working, ""},
 		{"its rows fail and lookups do not go on", rows, []string{"ok"}, refused, slices.DeleteFunc(slices.Clone(working), func(s string) bool { return s == "lookups" }), "no new lookups"},
 	} {
