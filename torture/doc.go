@@ -28,6 +28,9 @@
 //	counters        conditional increments: counts are 1, 2, 3, …, each step is one acknowledged or open increment of one
 //	                client, and no lookup shows less than was acknowledged before it
 //	inserts         insert-if-missing gives one id for a word for ever, and no id twice
+//	first rows      of rows of one key that several clients put at one time one stays, for ever, and none that was put when
+//	                there was one
+//	choices         a follower with a filter and some columns is shown what these leave of the log, and no row is left out
 //	sums            an aggregation table fed by a named writer holds exactly what was sent
 //	registers       keys that many clients use at one time: all their calls have an order that explains every answer
 //	jobs            what a streaming job counted, at every row of its changelog, is what the log up to there comes to

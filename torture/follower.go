@@ -3,17 +3,21 @@ package main
 import (
 	"context"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/quiverlog/quiver/flight"
 )
 
-// follower reads a log table on and on, and goes on where it was. What it was shown it never is shown again.
+// follower reads a log table on and on, and goes on where it was. What it was shown it never is shown again. One with a
+// choice is shown what that leaves of it.
 type follower struct {
 	*client
-	shape shape
-	at    map[int32]int64  // by place
-	chain map[int32]uint64 // over all rows before that
-	least map[int32]int64  // where the cursor was moved to, as the answer said
-	until map[int32]int64  // set before it is to end: it ends there
+	shape  shape
+	choice *choice          // nil: all columns of all rows
+	at     map[int32]int64  // by place
+	chain  map[int32]uint64 // over all rows before that
+	least  map[int32]int64  // where the cursor was moved to, as the answer said
+	until  map[int32]int64  // set before it is to end: it ends there
 }
 
 func newFollower(c *client, s shape) *follower {
@@ -47,26 +51,55 @@ func (f *follower) take(s *flight.Scanner) error {
 		return nil
 	}
 	place := placeOf(info.Partition, info.Bucket)
-	if at := f.at[place]; int64(info.From) != at || int64(info.Until-info.From) != rows || info.HighWatermark < info.Until {
+	span := int64(info.Until - info.From)
+	whole := span == rows || f.choice != nil && span > rows
+	if at := f.at[place]; int64(info.From) != at || !whole || info.HighWatermark < info.Until {
 		return broken("skipped: a reader is at offset %d of bucket %d, and a batch of %d rows says [%d, %d) below %d",
 			at, place, rows, info.From, info.Until, info.HighWatermark)
 	}
-	if rows == 0 {
+	if span == 0 {
 		return nil
 	}
-	hash := f.chain[place]
-	if err := eachRow(batch, func(r logRow) error { hash = chain(hash, r); return nil }); err != nil {
+	hash, err := f.shown(f.chain[place], batch)
+	if err != nil {
 		return broken("%v, at [%d, %d) of bucket %d", err, info.From, info.Until, place)
 	}
 	f.at[place], f.chain[place] = int64(info.Until), hash
 	f.write(note{Is: isSaw, Bucket: &place, Offset: new(int64(info.Until)), Hash: hash})
+	if f.choice != nil {
+		f.count("rows read by choice", rows)
+		return nil
+	}
 	f.count("rows read", rows)
 	return nil
 }
 
+// shown goes on with the hash over what was shown.
+func (f *follower) shown(hash uint64, batch arrow.RecordBatch) (uint64, error) {
+	if f.choice != nil {
+		return f.choice.chainShown(hash, batch)
+	}
+	err := eachRow(batch, func(r logRow) error { hash = chain(hash, r); return nil })
+	return hash, err
+}
+
+// command asks for what it wants, from where it is.
+func (f *follower) command() flight.ScanCommand {
+	c := flight.ScanCommand{Table: flight.Named(f.table), From: flight.AtOffsetsOf(f.offsets())}
+	if f.choice != nil {
+		c.Columns = f.choice.columns
+		if f.choice.filter != "" {
+			c.Filter = &f.choice.filter
+		}
+	}
+	return c
+}
+
 // follow is a session of one that follows.
 func (f *follower) follow(ctx context.Context, c *conn) (done bool, err error) {
-	s, err := c.Scan(ctx, flight.ScanCommand{Table: flight.Named(f.table), Follow: true, From: flight.AtOffsetsOf(f.offsets())})
+	command := f.command()
+	command.Follow = true
+	s, err := c.Scan(ctx, command)
 	if err != nil {
 		return false, err
 	}
@@ -86,8 +119,7 @@ func (f *follower) poll(ctx context.Context, c *conn) (done bool, err error) {
 		if err := f.stands(ctx, c, cursor); err != nil {
 			return false, err
 		}
-		before := f.offsets()
-		s, err := c.Scan(ctx, flight.ScanCommand{Table: flight.Named(f.table), From: flight.AtOffsetsOf(before)})
+		s, err := c.Scan(ctx, f.command())
 		if err != nil {
 			return false, err
 		}

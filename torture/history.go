@@ -128,6 +128,7 @@ type mark struct {
 type story struct {
 	clients map[int32][]*putStory // by client, then put
 	marks   map[int32][]mark      // by bucket
+	choices map[int32]*choice     // by reader; those that are not in it were shown everything
 }
 
 // tell puts the histories of log producers and readers together.

@@ -89,6 +89,7 @@ type bucketLog struct {
 	bucket int32
 	at     int64
 	hash   uint64
+	chosen map[int32]uint64 // by reader that has a choice: the hash over what that leaves
 	run    *lying
 	marks  []mark          // of readers, not met yet
 	last   map[int32]int64 // of each client the put met last
@@ -98,7 +99,7 @@ type bucketLog struct {
 func (j *logJudge) open(b int32) *bucketLog {
 	marks := slices.Clone(j.marks[b])
 	slices.SortStableFunc(marks, func(x, y mark) int { return cmp.Compare(x.offset, y.offset) })
-	return &bucketLog{logJudge: j, bucket: b, marks: marks, last: map[int32]int64{}}
+	return &bucketLog{logJudge: j, bucket: b, chosen: map[int32]uint64{}, marks: marks, last: map[int32]int64{}}
 }
 
 // row is the next row of the log.
@@ -109,13 +110,24 @@ func (l *bucketLog) row(row logRow) {
 	}
 	l.run.next++
 	l.hash = chain(l.hash, row)
+	for reader, choice := range l.choices {
+		l.chosen[reader] = choice.chain(l.chosen[reader], row)
+	}
 	l.at++
 	for len(l.marks) > 0 && l.marks[0].offset <= l.at {
-		if l.marks[0].hash != l.hash {
+		if l.marks[0].hash != l.hashFor(l.marks[0].reader) {
 			l.fault("dirty: reader %d was shown other rows before offset %d of bucket %d", l.marks[0].reader, l.at, l.bucket)
 		}
 		l.marks = l.marks[1:]
 	}
+}
+
+// hashFor is the hash over what a reader is to have been shown.
+func (l *bucketLog) hashFor(reader int32) uint64 {
+	if _, ok := l.choices[reader]; ok {
+		return l.chosen[reader]
+	}
+	return l.hash
 }
 
 // end is the log's end.

@@ -45,6 +45,7 @@ func newJudgeWorld(t *testing.T) *judgeWorld {
 		hash = chain(hash, r)
 	}
 	w.note(t, note{Is: isSaw, Client: 9, Bucket: new(int32(0)), Offset: new(int64(50)), Hash: hash})
+	w.note(t, note{Is: isSaw, Client: chooser, Bucket: new(int32(0)), Offset: new(int64(50)), Hash: chosen(w.logs[0][:50])})
 	return w
 }
 
@@ -53,6 +54,17 @@ func (w *judgeWorld) note(t *testing.T, n note) {
 	if err := w.notes.note(n); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// chooser is the reader that wants no more than some columns of some rows.
+const chooser = 8
+
+// chosen is the hash over what it is to be shown of rows.
+func chosen(rows []logRow) (hash uint64) {
+	for _, r := range rows {
+		hash = choices[2].chain(hash, r)
+	}
+	return hash
 }
 
 func rowsOf(client int32, put int64, rows int32) (out []logRow) {
@@ -74,6 +86,7 @@ func (w *judgeWorld) faults(t *testing.T) (words []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.choices = map[int32]*choice{chooser: &choices[2]}
 	j := newLogJudge(s, shape{buckets: 2})
 	for b := range int32(2) {
 		l := j.open(b)
@@ -139,6 +152,13 @@ func TestJudge(t *testing.T) {
 		{"a reader was shown what is not there", func(w *judgeWorld) {
 			_ = w.notes.note(note{Is: isSaw, Client: 9, Bucket: new(int32(1)), Offset: new(int64(100_000)), Hash: 1})
 		}, []string{"dirty"}},
+		{"a reader of some rows was shown one too few", func(w *judgeWorld) {
+			rows := slices.DeleteFunc(slices.Clone(w.logs[0]), func(r logRow) bool { return !choices[2].keeps(r) })
+			_ = w.notes.note(note{Is: isSaw, Client: chooser, Bucket: new(int32(0)), Offset: new(int64(len(w.logs[0]))), Hash: chosen(rows[1:])})
+		}, []string{"dirty"}},
+		{"a reader of some rows was shown all of them", func(w *judgeWorld) {
+			_ = w.notes.note(note{Is: isSaw, Client: chooser, Bucket: new(int32(0)), Offset: new(int64(len(w.logs[0]))), Hash: chosen(w.logs[0])})
+		}, nil},
 		{"a reader was shown other rows", func(w *judgeWorld) {
 			_ = w.notes.note(note{Is: isSaw, Client: 9, Bucket: new(int32(1)), Offset: new(int64(3)), Hash: 1})
 		}, []string{"dirty"}},

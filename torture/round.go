@@ -33,6 +33,7 @@ type round struct {
 	pyarrow   *pyarrow
 	floors    *floors
 	ids       *ids
+	firsts    *firsts
 	hot       []*hot
 	till      *till
 	jobs      []*client             // of our own
@@ -48,12 +49,13 @@ const (
 	tableCount   = "count"
 	tableOnce    = "once"
 	tableSum     = "sum"
+	tableFirst   = "first"
 	tableHot     = "hot"
 	tableSales   = "sales"
 	tableMinutes = "sales_per_minute"
 )
 
-var allTables = []string{tableLog, tableCurrent, tableCount, tableOnce, tableSum, tableHot, tableSales, tableMinutes}
+var allTables = []string{tableLog, tableCurrent, tableCount, tableOnce, tableSum, tableFirst, tableHot, tableSales, tableMinutes}
 
 // table is the name of a table in this round. The example has names of its own.
 func (r *round) table(kind string) string {
@@ -69,7 +71,7 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 func (h *harness) round(number int, span time.Duration) (err error) {
 	r := &round{harness: h, number: number, dir: filepath.Join(h.options.out, "round-"+strconv.Itoa(number)),
 		floors: &floors{least: map[int64]int64{}}, ids: &ids{word: map[int64]string{}, id: map[string]int64{}}, histories: map[string]*history{},
-		registers: registertest.New()}
+		firsts: newFirsts(), registers: registertest.New()}
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
@@ -134,6 +136,7 @@ func (r *round) makeTables() error {
 		{tableCount, countColumns, []string{"k"}, nil},
 		{tableOnce, onceColumns, []string{"word"}, map[string]string{"auto-increment": "id"}},
 		{tableSum, sumColumns, []string{"k"}, map[string]string{"merge-engine": "aggregation", "aggregate.total": "sum", "aggregate.times": "sum", "aggregate.largest": "max"}},
+		{tableFirst, firstColumns, []string{"k"}, map[string]string{"merge-engine": "first-row"}},
 		{tableHot, hotColumns, strings.Split(hotKey, ","), nil},
 		{tableSales, salesColumns, nil, nil},
 		{tableMinutes, minutesColumns, []string{"store", "minute"}, map[string]string{"merge-engine": "versioned", "merge-engine.version-column": "until"}},
@@ -187,9 +190,12 @@ func (r *round) makeClients() error {
 	r.prober.client.session = r.prober.idle
 	a := newAppender(r.client(tableLog, "named"))
 	a.client.session = a.session
-	for _, what := range []string{"follower", "cursor"} {
+	for _, what := range []string{"follower", "cursor", "chooser", "chooser"} {
 		f := newFollower(r.client(tableLog, what), r.log)
-		f.client.session = map[string]func(context.Context, *conn) (bool, error){"follower": f.follow, "cursor": f.poll}[what]
+		f.client.session = map[string]func(context.Context, *conn) (bool, error){"follower": f.follow, "cursor": f.poll, "chooser": f.follow}[what]
+		if what == "chooser" {
+			f.choice = &choices[f.random.IntN(len(choices))]
+		}
 		r.followers = append(r.followers, f)
 	}
 	for range 2 {
@@ -206,6 +212,10 @@ func (r *round) makeClients() error {
 	for range 2 {
 		s := &inserter{client: r.client(tableOnce, "inserter"), ids: r.ids}
 		s.client.session = s.session
+	}
+	for range 2 {
+		f := &first{client: r.client(tableFirst, "first"), firsts: r.firsts}
+		f.client.session = f.session
 	}
 	r.summer = newSummer(r.client(tableSum, "summer"))
 	r.summer.client.session = r.summer.session
@@ -374,6 +384,12 @@ func (r *round) judge(c *conn) error {
 	if err != nil {
 		return err
 	}
+	told.choices = map[int32]*choice{}
+	for _, f := range r.followers {
+		if f.choice != nil {
+			told.choices[f.number] = f.choice
+		}
+	}
 	faults, err := judgeLog(r.ctx, c, r.table(tableLog), r.log, told)
 	for _, f := range faults {
 		r.violate("%s", f)
@@ -388,6 +404,9 @@ func (r *round) judge(c *conn) error {
 		return err
 	}
 	if err := judgeOnce(r.ctx, c, r.table(tableOnce), r.ids); err != nil {
+		return err
+	}
+	if err := judgeFirst(r.ctx, c, r.table(tableFirst), r.firsts); err != nil {
 		return err
 	}
 	if err := judgeSums(r.ctx, c, r.table(tableSum), r.summer); err != nil {
