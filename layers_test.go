@@ -47,7 +47,7 @@ var layers = []layer{
 	{path: "arrowlog", allows: []string{"", "arrowlog/record", "internal/fs", "internal/buf", "internal/fault", "internal/agenda", "internal/planted"}},
 	{path: "kv", allows: []string{"", "internal/fs", "internal/fault", "internal/planted", "internal/recordfile"}, goes: "pebble vfs"},
 	{path: "lakehouse", allows: []string{"", "arrowlog/record", "internal/filter", "internal/buf", "internal/fault"}, goes: "parquet"},
-	{path: "tablet/scan", allows: []string{"", "arrowlog/record", "internal/filter", "internal/buf"}},
+	{path: "tablet/scan", allows: []string{"", "arrowlog/record", "internal/filter", "internal/buf", "internal/planted"}},
 	{path: "tablet/replica", allows: []string{""}},
 	{path: "tablet", allows: []string{anyAbove}},
 	{path: "coordinator/metastore", allows: []string{"internal/fs", "internal/fault", "internal/planted"}, goes: "pebble vfs zookeeper"},

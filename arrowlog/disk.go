@@ -13,6 +13,7 @@ import (
 	"github.com/quiverlog/quiver/internal/agenda"
 	"github.com/quiverlog/quiver/internal/fault"
 	"github.com/quiverlog/quiver/internal/fs"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // The points of the files that belong to no single log.
@@ -325,7 +326,7 @@ func (d *Disk) Writable() error {
 // failWrite judges the error of a write or sync that was to change the disk. Lack of room and of descriptors passes;
 // anything else fences the disk, since nobody knows what it still keeps.
 func (d *Disk) failWrite(err error) error {
-	if err != nil && !isNoSpace(err) && !isNoFile(err) {
+	if err != nil && (!isNoSpace(err) || planted.Is(planted.FullFences)) && !isNoFile(err) {
 		d.setFence(err)
 	}
 	return err

@@ -54,6 +54,9 @@ func (c *codec) valueOf(id quiver.ColumnID) (int, error) {
 func (m *merger) upsert(now, next row, sent []bool) (row, error) {
 	switch m.config.Engine {
 	case FirstRow:
+		if planted.Is(planted.FirstReplaced) {
+			return next, nil
+		}
 		return now, nil
 	case Versioned:
 		if m.older(now, next) {

@@ -44,6 +44,10 @@ var proofs = map[planted.Bug]proof{
 	planted.LookupStale:          {},
 	planted.VersionIgnored:       {},
 	planted.CursorEverywhere:     {},
+	planted.SyncBelieved:         {},
+	planted.FullFences:           {},
+	planted.FirstReplaced:        {},
+	planted.FilterSkipsSingle:    {},
 }
 
 // foundWithin is how long a torture run may take to find a bug.

@@ -106,7 +106,7 @@ func fences(done []string) bool {
 // mayFence tells that what was done may fence it: something else of the logs failed, a directory or a cache.
 func mayFence(done []string) bool {
 	return slices.ContainsFunc(done, func(line string) bool {
-		return strings.Contains(line, "=error ") && strings.Contains(line, "/log/")
+		return strings.Contains(line, "=error ") && strings.Contains(line+"/", "/log/") // it may be the directory itself
 	})
 }
 
@@ -160,7 +160,7 @@ func (n *nemesis) unready() string {
 	}
 	defer answer.Body.Close() //nolint:errcheck // it is read to its end, or not at all
 	text, _ := io.ReadAll(answer.Body)
-	return string(text)
+	return strings.TrimSpace(string(text))
 }
 
 // working is what clients do all the time on a server that is well, by what of it is counted.

@@ -32,6 +32,7 @@ func TestTroubles(t *testing.T) {
 		{"it takes the disk for sound again", log, []string{fence, "ok"}, refused, nil, "takes it for sound again"},
 		{"a directory of its logs fails and it fences itself", dir, []string{fence}, refused, nil, ""},
 		{"a directory of its logs fails and it takes puts behind the fence", dir, []string{fence}, nil, nil, "was acknowledged afterwards"},
+		{"the directory of all logs fails and it fences itself", []string{"sync=error d/log"}, []string{fence}, refused, nil, ""},
 		{"its rows fail, and it fences the logs", rows, []string{fence}, refused, nil, "no new"},
 		{"its rows fail and all goes on", rows, []string{"ok"}, refused, working, ""},
 		{"its rows fail and lookups do not go on", rows, []string{"ok"}, refused, slices.DeleteFunc(slices.Clone(working), func(s string) bool { return s == "lookups" }), "no new lookups"},

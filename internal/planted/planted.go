@@ -30,6 +30,10 @@ const (
 	LookupStale          Bug = "lookup-stale"           // a lookup does not wait for the rows to be brought up to the changelog
 	VersionIgnored       Bug = "version-ignored"        // of two versions of a row the one that comes last stays
 	CursorEverywhere     Bug = "cursor-everywhere"      // a cursor that is moved in one bucket moves in all of them
+	SyncBelieved         Bug = "sync-believed"          // a failed sync counts as a good one
+	FullFences           Bug = "full-fences"            // a disk without room is fenced as one that failed
+	FirstReplaced        Bug = "first-replaced"         // the second row of a key replaces the first where that is to stay
+	FilterSkipsSingle    Bug = "filter-skips-single"    // a read with a filter leaves out batches of one row
 )
 
 // Bugs lists all of them.
@@ -37,4 +41,5 @@ var Bugs = []Bug{
 	AckBeforeSync, AnswerBeforeDurable, PrefixFirst, SyncRetried, UnknownToldRefused, TornTailKept, UnitHalfShown, MergedSequenceLost,
 	WritersForgotten, ColumnUnchecked, EpochUnfenced, RepeatAfterCondition, OverlayNotFolded, ReplayFromEnd, DeleteNotCounted,
 	NumbersNotReserved, UpdateBeforeStale, RetentionPassesRows, MetadataUnsynced, LookupStale, VersionIgnored, CursorEverywhere,
+	SyncBelieved, FullFences, FirstReplaced, FilterSkipsSingle,
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog/record"
+	"github.com/quiverlog/quiver/internal/planted"
 )
 
 // sieve applies the filter of a scan: to what is known of a batch before it is read, then to its rows.
@@ -203,7 +204,7 @@ func (s *sieve) skip(m *record.Meta, l *record.Layout, home *home) bool {
 		}
 		return home.system(name)
 	}
-	if s.filter.MayMatch(rows, column, system) {
+	if s.filter.MayMatch(rows, column, system) && !(planted.Is(planted.FilterSkipsSingle) && rows == 1) {
 		return false
 	}
 	s.metrics.BatchesSkipped.Inc()
