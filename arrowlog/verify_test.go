@@ -240,7 +240,7 @@ func TestPlantedDamage(t *testing.T) {
 			[]string{"state " + second + ".state, bucket 7/0/1: it says that the last header checksum before the segment is ",
 				"segment " + second + ".arrows, bytes [512, 1216), bucket 7/0/1, offsets [4, 6): the batch names "}},
 		{"the time", func(p *plant) { p.state(1, func(f *fold) { f.time -= 1000 }) },
-			[]string{"state " + second + ".state, bucket 7/0/1: it says that the last batch before the segment is of 2023-11-14T22:13:19.000Z, it is of 2023-11-14T22:13:20.000Z"}},
+			[]string{"state " + second + ".state, bucket 7/0/1: it says that the last batch before the segment is of 2023-11-14T22:13:20.000Z, it is of 2023-11-14T22:13:21.000Z"}},
 		{"an index", func(p *plant) { p.flip(first+".index", 30) },
 			[]string{"index " + first + ".index, bytes [0, 51), bucket 7/0/1: damaged: its checksum does not match"}},
 		{"an index's copy of a header", func(p *plant) { p.flip(second+".index", 300) },
