@@ -128,7 +128,7 @@ func TestLogAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	within(t, "a row put alone", acks, allocations, 26, bytes, 5e3)
+	within(t, "a row put alone", acks, allocations, 24, bytes, 4.5e3)
 	if err := stream.finish(); err != nil {
 		t.Fatal(err)
 	}

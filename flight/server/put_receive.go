@@ -19,7 +19,7 @@ import (
 // whose stream failed is not stalled before the handler can tell it.
 func (p *put) receive() {
 	r := receiver{put: p, previous: map[*tablet.Tablet]quiver.Sequence{}}
-	r.in.Admit = r.admit
+	r.in.Admit, r.in.ReuseHeader = r.admit, true // the gate copies what it keeps
 	p.queue.close(r.run())
 	r.close()
 	r.in.Admit = func(int) error { return errDiscarded }

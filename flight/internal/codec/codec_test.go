@@ -151,6 +151,29 @@ func sameHeader(a, b []byte) bool {
 }
 
 // TestBodiesStartAligned checks where a body begins within its message, for every length of what stands before it.
+// TestReusedHeaders has one In take messages one after the other, whose headers stand in the same memory: each is as an In
+// of its own has it, and a large header is not kept.
+func TestReusedHeaders(t *testing.T) {
+	noLeaks(t)
+	in := In{ReuseHeader: true}
+	defer in.Reset()
+	c := New(Limits{})
+	rapid.Check(t, func(t *rapid.T) {
+		sent := &afl.FlightData{DataHeader: rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "header"), DataBody: genMessage(t).body()}
+		if rapid.IntRange(0, 9).Draw(t, "size") == 0 {
+			sent.DataHeader = bytes.Repeat([]byte{7}, 2*reusedHeader)
+		}
+		if err := c.Unmarshal(chunked(t, mustMarshal(sent)), &in); err != nil || in.Err != nil {
+			t.Fatal(err, in.Err)
+		}
+		compare(t, &in, sent)
+	})
+	in.Reset()
+	if cap(in.Header) > reusedHeader || in.Admit != nil || !in.ReuseHeader {
+		t.Errorf("memory of %d bytes is kept", cap(in.Header))
+	}
+}
+
 func TestBodiesStartAligned(t *testing.T) {
 	body := bytes.Repeat([]byte{7}, alignFrom)
 	for n := range 300 {

@@ -14,7 +14,7 @@ import (
 // In is one received FlightData.
 //
 // The zero value is ready. Its owner calls Reset before the next message and after the last one: that releases
-// the body. Descriptor, Header and Metadata are slices of their own and stay valid after Reset.
+// the body. Descriptor, Header and Metadata are slices of their own and stay valid after Reset, but for ReuseHeader.
 type In struct {
 	Descriptor []byte   // flight_descriptor in its protobuf form, nil if there was none
 	Header     []byte   // data_header, empty if there was none
@@ -26,14 +26,25 @@ type In struct {
 	// Admit, if set, is asked before the body is copied and may wait: the place for a memory budget. Its
 	// error ends up in Err. It outlives Reset.
 	Admit func(bodyBytes int) error
+
+	// ReuseHeader has the next message's header stand in the memory of this one's: who keeps it copies it. It outlives
+	// Reset.
+	ReuseHeader bool
 }
+
+// reusedHeader is how many bytes are kept for headers at most.
+const reusedHeader = 4 << 10
 
 // Reset releases the body and forgets the message.
 func (in *In) Reset() {
 	if in.Body != nil {
 		in.Body.Release()
 	}
-	*in = In{Admit: in.Admit}
+	header := in.Header
+	*in = In{Admit: in.Admit, ReuseHeader: in.ReuseHeader}
+	if in.ReuseHeader && cap(header) <= reusedHeader {
+		in.Header = header[:0]
+	}
 }
 
 // TakeBody hands the body's reference over to the caller; Reset leaves it alone then.
