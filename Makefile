@@ -95,8 +95,8 @@ docs: ## write the generated parts of docs anew: metrics, log lines, errors, act
 fmt: ## gofmt
 	gofmt -w $$(git ls-files '*.go')
 
-clean: ## remove what the targets made, but for the downloads
-	rm -rf bin bench/out .build
+clean: ## remove what the targets made, but for the downloads (.venv, .tools, the peers' packages in .build/peers)
+	rm -rf bin bench/out $(filter-out .build/peers,$(wildcard .build/*)) $(filter-out $(addprefix .build/peers/,jars venv),$(wildcard .build/peers/*))
 
 $(VENV)/ready: conformance/requirements.txt
 	$(PYTHON) -m venv $(VENV)

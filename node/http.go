@@ -24,7 +24,7 @@ func (n *Node) newHTTP() http.Handler {
 		if len(reasons) > 0 {
 			status = http.StatusServiceUnavailable
 		}
-		answer(w, status, map[string]any{"ready": len(reasons) == 0, "reasons": reasons})
+		answer(w, status, map[string]any{"ready": len(reasons) == 0, "reasons": reasons, "notes": n.noted()})
 	})
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, n.version()) })
 	mux.Handle("GET /metrics", n.metricsHandler())

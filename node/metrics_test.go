@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	afl "github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/prometheus/client_golang/prometheus"
@@ -334,4 +335,35 @@ func TestADrainIsSeenBeforeItEnds(t *testing.T) {
 	}
 	leave()
 	<-drained
+}
+
+// TestReadyWhileTheDiskIsFull: a server that takes no puts still serves reads, so it stays ready, and notes it.
+func TestReadyWhileTheDiskIsFull(t *testing.T) {
+	mem := fs.NewMem()
+	mem.SetCapacity(1 << 30)
+	now := time.UnixMilli(1_700_000_000_000)
+	n, err := Open(Options{Data: "/data", FS: mem, FlightAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", DiskReserve: 1 << 29,
+		Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	n.serving.Store(true)
+	ready := func() (int, string) {
+		answer := httptest.NewRecorder()
+		n.newHTTP().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+		return answer.Code, answer.Body.String()
+	}
+	if code, body := ready(); code != http.StatusOK || !strings.Contains(body, `"notes":[]`) {
+		t.Error(code, body)
+	}
+	mem.SetCapacity(1 << 28)
+	now = now.Add(2 * time.Second) // the disk is asked again
+	if code, body := ready(); code != http.StatusOK || !strings.Contains(body, `"ready":true`) || !strings.Contains(body, "puts are refused: DISK_FULL: ") {
+		t.Error(code, body)
+	}
 }

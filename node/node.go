@@ -240,6 +240,16 @@ func (n *Node) hangUp(ctx context.Context) bool {
 	return cut()
 }
 
+// noted lists what a node that serves refuses. A disk without room takes no puts, but reads, lookups and deletions go on, and those
+// are what helps: so it stays where clients reach it.
+func (n *Node) noted() []string {
+	notes := []string{}
+	if err := n.disk.Writable(); quiver.ReasonOf(err) == quiver.DiskFull {
+		notes = append(notes, "puts are refused: "+err.Error())
+	}
+	return notes
+}
+
 // unready lists why the node cannot serve.
 func (n *Node) unready() []string {
 	reasons := []string{}
