@@ -189,7 +189,7 @@ func TestKeyedAllocations(t *testing.T) {
 	for _, c := range []struct {
 		keys        int
 		most, bytes float64
-	}{{1, 360, 32e3}, {1000, 450, 550e3}} {
+	}{{1, 250, 24e3}, {1000, 320, 420e3}} {
 		batch := asked(c.keys)
 		allocations, bytes := counts(50, func() {
 			rows, err := lookuper.Find(t.Context(), batch)

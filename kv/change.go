@@ -87,9 +87,11 @@ func newOutputs(c *codec, rows int, places ...int) *outputs {
 			places = append(places, place)
 		}
 	}
-	for _, place := range places {
+	all := make([]output, len(places))
+	for i, place := range places {
 		if o.columns[place] == nil {
-			o.columns[place] = newOutput(c.schema.Columns()[place].Field.Type, rows)
+			o.columns[place] = &all[i]
+			all[i].begin(c.schema.Columns()[place].Field.Type, rows)
 		}
 		o.keyed = o.keyed || c.ofKey[place] >= 0
 	}

@@ -34,7 +34,14 @@ type output struct {
 
 // newOutput makes the output of a stored type, with room for about so many rows.
 func newOutput(dt arrow.DataType, rows int) *output {
-	o := &output{dt: dt, expect: rows}
+	o := &output{}
+	o.begin(dt, rows)
+	return o
+}
+
+// begin makes it the output of a stored type, with room for about so many rows.
+func (o *output) begin(dt arrow.DataType, rows int) {
+	*o = output{dt: dt, expect: rows}
 	o.kind, o.width = kindOf(dt)
 	switch o.kind {
 	case kindFixed, kindBool:
@@ -46,7 +53,6 @@ func newOutput(dt arrow.DataType, rows int) *output {
 	case kindNested:
 		o.nested = array.NewBuilder(memory.DefaultAllocator, dt)
 	}
-	return o
 }
 
 // null adds a null.

@@ -91,7 +91,8 @@ func (l *Lookup) findNear(t *Tablet, which []int32, source int32) (far []int32, 
 	if which == nil {
 		n = len(l.keys)
 	}
-	memory, scratch := slab{pieces: n}, []byte(nil)
+	var room [128]byte // a small row is copied once to where it stays
+	memory, scratch := slab{pieces: n}, room[:0]
 	for i := range l.places(which) {
 		memory.pieces--
 		l.sources[i] = source
@@ -263,10 +264,12 @@ type answerBuilder struct {
 }
 
 func newAnswer(s *shape, rows int, places []int) *answerBuilder {
-	sorted := slices.Compact(slices.Sorted(slices.Values(places)))
+	sorted := slices.Clone(places)
 	if sorted == nil {
 		sorted = []int{}
 	}
+	slices.Sort(sorted)
+	sorted = slices.Compact(sorted)
 	return &answerBuilder{newOutputs(s.codec, min(rows, 1<<16), sorted...), &Answer{Places: sorted, Schema: s.Schema}}
 }
 

@@ -28,7 +28,11 @@ func encodeColumns(l *Layout, rows int, cols []arrow.Array, codec Compression) (
 				l.slots[i].name, c.Len(), c.DataType(), rows, l.slots[i].typ)
 		}
 	}
-	p, err := planRows(l, func(i int) []values { return []values{valuesOf(cols[i].Data())} })
+	all := make([]values, len(cols))
+	p, err := planRows(l, func(i int) []values {
+		all[i] = valuesOf(cols[i].Data())
+		return all[i : i+1 : i+1]
+	})
 	if err != nil {
 		return nil, err
 	}

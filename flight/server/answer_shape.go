@@ -102,6 +102,10 @@ func (s *answerShape) record(a *kv.Answer, names []bucketName) arrow.RecordBatch
 // in. Arrow takes that for another type in some places.
 func typed(arr arrow.Array, dt arrow.DataType) arrow.Array {
 	d := arr.Data()
+	if _, nested := dt.(arrow.NestedType); !nested {
+		arr.Retain()
+		return arr
+	}
 	data := array.NewData(dt, d.Len(), d.Buffers(), d.Children(), d.NullN(), d.Offset())
 	defer data.Release()
 	return array.MakeFromData(data)
