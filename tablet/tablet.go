@@ -10,6 +10,7 @@ import (
 
 	"github.com/quiverlog/quiver"
 	"github.com/quiverlog/quiver/arrowlog"
+	"github.com/quiverlog/quiver/internal/planted"
 	"github.com/quiverlog/quiver/kv"
 	"github.com/quiverlog/quiver/tablet/replica"
 )
@@ -273,6 +274,9 @@ func (t *Tablet) advance(l *leadership) {
 	}
 	t.durable(l)
 	if l.rows == nil {
+		return
+	}
+	if planted.Is(planted.LookupStale) && l.log.End() > l.log.HighWatermark() {
 		return
 	}
 	if err := l.applyRows(); err != nil && !errors.Is(err, kv.ErrRetired) {

@@ -27,7 +27,7 @@ const (
 	UpdateBeforeStale    Bug = "update-before-stale"    // an update-before is the new row
 	RetentionPassesRows  Bug = "retention-passes-rows"  // retention takes changes that the rows still need
 	MetadataUnsynced     Bug = "metadata-unsynced"      // decisions are acknowledged before they are durable
-	LookupStale          Bug = "lookup-stale"           // a lookup does not wait for the rows to be brought up to the changelog
+	LookupStale          Bug = "lookup-stale"           // rows are not brought up to the changelog while more is staged, and a lookup does not wait for that
 	VersionIgnored       Bug = "version-ignored"        // of two versions of a row the one that comes last stays
 	CursorEverywhere     Bug = "cursor-everywhere"      // a cursor that is moved in one bucket moves in all of them
 	SyncBelieved         Bug = "sync-believed"          // a failed sync counts as a good one
