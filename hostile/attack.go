@@ -61,11 +61,14 @@ type attacker struct {
 	seen    *atomic.Int64
 }
 
-// runAttacks attacks until the context ends, and tells how often each attack was tried.
-func runAttacks(ctx context.Context, address string, seed uint64, out io.Writer) {
+// runAttacks attacks until the context ends, in all ways whose name contains only, and tells how often each was tried.
+func runAttacks(ctx context.Context, address string, seed uint64, only string, out io.Writer) {
 	counts := make([]atomic.Int64, len(attacks))
 	var wg sync.WaitGroup
 	for i, a := range attacks {
+		if !strings.Contains(a.name, only) {
+			continue
+		}
 		for n := range a.many {
 			wg.Go(func() {
 				me := &attacker{address: address, rng: rand.New(rand.NewPCG(seed, uint64(i<<16|n))), seen: &counts[i]}

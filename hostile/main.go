@@ -30,6 +30,7 @@ type options struct {
 	seed   uint64
 	out    string
 	docs   string
+	only   string
 }
 
 func main() {
@@ -42,7 +43,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 4 && args[0] == "attack" {
+	if len(args) == 5 && args[0] == "attack" {
 		return attackFor(ctx, args[1:], out)
 	}
 	var o options
@@ -54,6 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Uint64Var(&o.seed, "seed", 0, "of the attackers; 0: of the clock")
 	flags.StringVar(&o.out, "out", "", "file for the report, JSON")
 	flags.StringVar(&o.docs, "docs", "", "page whose table is written anew")
+	flags.StringVar(&o.only, "only", "", "attacks whose name contains this")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return report.write(o, out)
 }
 
-// attackFor is the process of the attackers: attack ADDRESS SECONDS SEED.
+// attackFor is the process of the attackers: attack ADDRESS SECONDS SEED ONLY.
 func attackFor(ctx context.Context, args []string, out io.Writer) error {
 	d, err := time.ParseDuration(args[1])
 	if err != nil {
@@ -79,7 +81,7 @@ func attackFor(ctx context.Context, args []string, out io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	runAttacks(ctx, args[0], seed, out)
+	runAttacks(ctx, args[0], seed, args[3], out)
 	return nil
 }
 
@@ -136,7 +138,7 @@ func attackedPhase(ctx context.Context, o options, s *server, t *tenant, r *repo
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "nice", "-n", "19", self, "attack", s.address, o.attack.String(), strconv.FormatUint(o.seed, 10))
+	cmd := exec.CommandContext(ctx, "nice", "-n", "19", self, "attack", s.address, o.attack.String(), strconv.FormatUint(o.seed, 10), o.only)
 	var counts strings.Builder
 	cmd.Stdout, cmd.Stderr = &counts, os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -45,18 +45,9 @@ func (s *Service) DoPut(stream afl.FlightService_DoPutServer) error {
 	defer s.metrics.putOpened()()
 	go p.receive()
 	go p.settle()
-	go p.watch()
+	// When the server drains or the client goes away, what is staged is settled, and nothing is staged after it.
+	defer context.AfterFunc(ctx, func() { p.queue.close(context.Cause(ctx)) })()
 	return p.answer()
-}
-
-// watch stops the stream when the server drains or the client goes away: what is staged is settled, nothing is
-// staged after it.
-func (p *put) watch() {
-	select {
-	case <-p.ctx.Done():
-		p.queue.close(context.Cause(p.ctx))
-	case <-p.answers.done:
-	}
 }
 
 // settle waits for what was staged, in order, and counts it. After a failure nothing more is staged, and what was

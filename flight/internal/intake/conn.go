@@ -3,6 +3,7 @@ package intake
 import (
 	"encoding/binary"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -12,6 +13,9 @@ const (
 	prefaceBytes = 24 // "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	headBytes    = 9  // of a frame
 	bufferBytes  = 256 << 10
+
+	callWork = 32 // a call that begins costs as much as so many frames, about
+	restWork = 64 // after so many frames others run, before a frame begins
 
 	frameData    = 0
 	frameHeaders = 1
@@ -39,6 +43,7 @@ type Conn struct {
 	padded bool      // its first byte is a length of padding
 	pad    int       // bytes at the end of the payload that are padding
 	newest uint32    // the stream of the last HEADERS frame
+	work   int       // what was passed on since others were let run, in frames
 
 	// Guarded by the intake's mutex.
 	streams  map[uint32]*Stream
@@ -64,8 +69,8 @@ func (c *Conn) opened() uint32 { return c.newest }
 // Close closes the connection. Its streams are counted until their handlers have ended.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
-		c.intake.mu.Lock()
-		defer c.intake.mu.Unlock()
+		c.intake.lock()
+		defer c.intake.unlock()
 		c.isClosed = true
 		close(c.closed)
 		delete(c.intake.conns, c)
@@ -84,13 +89,14 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if c.buffer, c.rest, err = c.source.read(); err != nil {
 			return 0, err
 		}
-		c.now = time.Now()
+		c.now, c.work = time.Now(), 0
 	}
 	n := min(len(p), len(c.rest))
 	if c.left > 0 {
 		n = min(n, c.left)
 	} else {
 		n = min(n, headBytes-c.have)
+		c.rests()
 	}
 	copy(p, c.rest[:n])
 	c.pass(c.rest[:n])
@@ -102,6 +108,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	return n, nil
+}
+
+// rests lets others run once much was passed on. A connection has a quarter of a megabyte at hand at a time: tens of
+// thousands of frames, or thousands of calls that begin, each with goroutines of its own. Who has one frame would wait
+// behind all of that.
+func (c *Conn) rests() {
+	if c.work >= restWork {
+		c.work = 0
+		runtime.Gosched()
+	}
 }
 
 // give returns the buffer.
@@ -141,9 +157,11 @@ func (c *Conn) pass(p []byte) {
 	c.left = int(c.head[0])<<16 | int(c.head[1])<<8 | int(c.head[2])
 	c.data = nil
 	id := binary.BigEndian.Uint32(c.head[5:]) & 0x7fffffff
+	c.work++
 	switch c.head[3] {
 	case frameHeaders:
 		c.newest = id
+		c.work += callWork
 	case frameData:
 		c.begin(id)
 	}
@@ -166,8 +184,8 @@ func (c *Conn) begin(id uint32) {
 
 // charge charges the stream for the frame at hand; nil if it is over.
 func (c *Conn) charge(id uint32) *Stream {
-	c.intake.mu.Lock()
-	defer c.intake.mu.Unlock()
+	c.intake.lock()
+	defer c.intake.unlock()
 	s := c.streams[id]
 	switch n := int64(c.left); {
 	case s == nil || s.over():

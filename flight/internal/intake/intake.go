@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ const (
 	lazyGrace    = 10 * time.Second       // what the server itself leaves lying is not given up before
 	sendGrace    = time.Second            // nor a reader that took something a shorter time ago
 	lookAgain    = 5 * time.Millisecond   // how often who waits looks for somebody to give up
+	fewStreams   = 8                      // a connection with fewer may begin one where others may not
 	slowTime     = time.Minute            // a message may take this long, however slow
 	slowRate     = 16 << 10               // bytes a second that it must come with afterwards
 )
@@ -48,17 +50,14 @@ type Intake struct {
 	received account
 	sent     account
 	conns    map[*Conn]struct{}
-	running  int           // streams
-	leaving  int           // those of them that were given up
-	waiters  int           // who waits for news
-	news     chan struct{} // closed, and made anew, when something was given back
+	running  int // streams
+	leaving  int // those of them that were given up
+	greedy   *Conn
+	sought   time.Time // when it was looked for
+	ending   []func()  // contexts of streams that were given up, to be ended when the mutex is free
 	counts   Counts
-}
 
-// account is what streams hold of one kind.
-type account struct {
-	used, limit, peak int64
-	looked            [2]time.Time // when somebody to give up was looked for last: for large ones, for small ones
+	full, fullOfYours error // what a call gets for which there is no room, or that leaves for another one
 }
 
 // Counts tell what was done about greed.
@@ -72,8 +71,33 @@ type Counts struct {
 // New gives an intake with nothing held.
 func New(o Options) *Intake {
 	return &Intake{
-		options: o, received: account{limit: o.Receive}, sent: account{limit: o.Send},
-		conns: map[*Conn]struct{}{}, news: make(chan struct{}),
+		options: o, received: account{limit: o.Receive}, sent: account{limit: o.Send, alone: true}, conns: map[*Conn]struct{}{},
+		full:        overloaded("the server runs as many calls as it may, %d", o.Streams),
+		fullOfYours: overloaded("the server runs as many calls as it may, %d, and this connection has most of them", o.Streams),
+	}
+}
+
+// lock takes the mutex. A mutex that somebody has waited for a millisecond is handed over to who waits, and nobody has
+// it until that one's turn on a processor comes: under attack hundreds are due before, and then every call goes at this
+// pace, one after the other. All that is done under this mutex takes microseconds, so who does not get it lets others
+// run, and tries again.
+func (i *Intake) lock() {
+	for range 100 {
+		if i.mu.TryLock() {
+			return
+		}
+		runtime.Gosched()
+	}
+	i.mu.Lock()
+}
+
+// unlock frees the mutex, and ends the contexts of those that were given up: each end wakes who waits for it.
+func (i *Intake) unlock() {
+	ending := i.ending
+	i.ending = nil
+	i.mu.Unlock()
+	for _, end := range ending {
+		end()
 	}
 }
 
@@ -87,8 +111,8 @@ type Usage struct {
 
 // Usage tells what is held.
 func (i *Intake) Usage() Usage {
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	return Usage{Received: i.received.used, Sent: i.sent.used, PeakReceived: i.received.peak, PeakSent: i.sent.peak,
 		Streams: i.running, Connections: len(i.conns), Counts: i.counts}
 }
@@ -130,18 +154,17 @@ var unary = map[string]bool{
 }
 
 // admit counts a stream that begins. At the limit one of the connection with most streams makes room, unless that is
-// the stream's own. Streams that were given up and have not ended yet do not count, as long as they are no more than
-// a quarter of the others.
+// the stream's own. Streams that were given up and have not ended yet do not count, up to a bound: see mostStreams.
 func (i *Intake) admit(s *Stream) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.running-i.leaving >= i.options.Streams || i.running >= i.mostStreams() {
+	i.lock()
+	defer i.unlock()
+	if i.running-i.leaving >= i.options.Streams || i.running >= i.mostStreams(s.conn) {
 		i.counts.RefusedStreams++
 		leaves := i.leavesFor(s)
 		if leaves == nil {
-			return overloaded("the server runs as many calls as it may, %d", i.options.Streams)
+			return i.full
 		}
-		leaves.giveUp(overloaded("the server runs as many calls as it may, %d, and this connection has most of them", i.options.Streams))
+		leaves.giveUp(i.fullOfYours)
 	}
 	i.running++
 	if s.conn != nil {
@@ -151,83 +174,50 @@ func (i *Intake) admit(s *Stream) error {
 	return nil
 }
 
-// mostStreams is how many may run with those that were given up.
-func (i *Intake) mostStreams() int { return i.options.Streams + i.options.Streams/4 }
+// mostStreams is how many may run with those that were given up, when the connection begins one more: a quarter beyond
+// the limit, and twice that for one with few streams. Who opens hundreds, and makes others leave for them, has used up the
+// first quarter long before those have left; who has a few does not pay for it. i.mu must be held.
+func (i *Intake) mostStreams(c *Conn) int {
+	beyond := i.options.Streams / 4
+	if c != nil && len(c.streams) < fewStreams {
+		beyond *= 2
+	}
+	return i.options.Streams + beyond
+}
 
 // leavesFor is the stream that makes room for one that begins, nil if none does; i.mu must be held.
 func (i *Intake) leavesFor(s *Stream) *Stream {
-	greedy := i.greediest()
-	if i.running >= i.mostStreams() || greedy == nil || s.conn == nil || greedy.going <= s.conn.going+1 {
+	if i.running >= i.mostStreams(s.conn) || s.conn == nil {
+		return nil
+	}
+	greedy := i.greediest(s.conn)
+	if greedy == nil || greedy.going <= s.conn.going+1 {
 		return nil
 	}
 	return greedy.youngest()
 }
 
-// greediest is the connection with most streams that were not given up; i.mu must be held.
-func (i *Intake) greediest() *Conn {
-	var most *Conn
-	for c := range i.conns {
-		if most == nil || c.going > most.going {
-			most = c
+// greediest is the connection with most streams that were not given up, for a given one: or one that had most a moment
+// ago and has more than that one, which may have few. nil if there is none; i.mu must be held.
+func (i *Intake) greediest(than *Conn) *Conn {
+	now := time.Now()
+	if g := i.greedy; g != nil && !g.isClosed && now.Sub(i.sought) < lookAgain {
+		if g.going > than.going+1 || len(than.streams) >= fewStreams {
+			return g
 		}
 	}
-	return most
+	i.greedy, i.sought = nil, now
+	for c := range i.conns {
+		if i.greedy == nil || c.going > i.greedy.going {
+			i.greedy = c
+		}
+	}
+	return i.greedy
 }
 
 // overloaded is what a stream ends with that takes more than is there.
 func overloaded(format string, args ...any) error {
 	return quiver.Errorf(quiver.Overloaded, format, args...).Advise("try again later, on fewer streams, with smaller messages")
-}
-
-// acquire takes bytes of an account for a stream, and waits until they fit. Meanwhile streams that keep memory for
-// nothing are given up. It gives false if the stream or its connection is at an end. i.mu must be held; it is not held
-// while the stream waits.
-func (i *Intake) acquire(s *Stream, a *account, n int64) bool {
-	small := s.held(a)+n <= a.limit/smallShare
-	limit := a.limit
-	if small {
-		limit += a.limit / reserveShare
-	}
-	if s.conn != nil && a == &i.received {
-		s.conn.stopped = true
-		defer func() { s.conn.stopped = false }()
-	}
-	var since time.Time
-	var waited time.Duration
-	for a.used+n > limit && !s.over() {
-		if a == &i.sent && a.used == 0 {
-			break // larger than all: it goes alone
-		}
-		if a == &i.received && (n > limit || waited > grace && s.holdsUp()) {
-			i.abandon(s, a)
-			break
-		}
-		if since.IsZero() {
-			i.counts.Waits++
-			since = time.Now()
-		}
-		waited = time.Since(since)
-		if victim := i.slowest(a, small, waited, a.used+n-limit); victim != nil {
-			i.abandon(victim, a)
-			continue
-		}
-		i.await(s)
-	}
-	if s.conn != nil && a == &i.received && !since.IsZero() {
-		s.conn.resumes(time.Since(since))
-	}
-	if s.over() {
-		return false
-	}
-	i.take(s, a, n)
-	return true
-}
-
-// take charges a stream, whether it fits or not; i.mu must be held.
-func (i *Intake) take(s *Stream, a *account, n int64) {
-	s.add(a, n)
-	a.used += n
-	a.peak = max(a.peak, a.used)
 }
 
 // abandon gives a stream up for what it holds; i.mu must be held.
@@ -238,35 +228,6 @@ func (i *Intake) abandon(s *Stream, a *account) {
 		what = "its answers are not read"
 	}
 	s.giveUp(overloaded("the memory for messages is used up, and this stream keeps %d bytes of %d while %s", s.held(a), a.limit, what))
-}
-
-// await waits until something was given back, or it is time to look again; i.mu is held before and after.
-func (i *Intake) await(s *Stream) {
-	news := i.news
-	i.waiters++
-	i.mu.Unlock()
-	again := time.NewTimer(lookAgain)
-	var closed <-chan struct{}
-	if s.conn != nil {
-		closed = s.conn.closed
-	}
-	select {
-	case <-news:
-	case <-again.C:
-	case <-closed:
-	}
-	again.Stop()
-	i.mu.Lock()
-	i.waiters--
-}
-
-// release gives bytes back; i.mu must be held.
-func (i *Intake) release(a *account, n int64) {
-	a.used -= n
-	if i.waiters > 0 {
-		close(i.news)
-		i.news = make(chan struct{})
-	}
 }
 
 // slowest is the stream to be given up when an account is used up: of those that hold something and had their time, the
@@ -328,8 +289,8 @@ func (l *slower) see(s *Stream, rate float64) {
 
 // Sweep gives up messages that come too slowly. It is to be called every few seconds.
 func (i *Intake) Sweep() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	now := time.Now()
 	for c := range i.conns {
 		for _, s := range c.streams {

@@ -39,8 +39,8 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // enter takes up a connection, if there is room, or another one leaves for it.
 func (i *Intake) enter(c *Conn) (room bool, leaves *Conn) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	if len(i.conns) >= i.options.Connections {
 		i.counts.RefusedConnections++
 		if leaves = i.idlest(); leaves == nil {

@@ -56,11 +56,11 @@ func From(ctx context.Context) *Stream {
 
 // GivenUp is why the stream was given up, nil if it was not. It wraps an OVERLOADED, or says that a message is too large.
 func (s *Stream) GivenUp() error {
-	if s == nil {
+	if s == nil || !s.closed.Load() {
 		return nil
 	}
-	s.intake.mu.Lock()
-	defer s.intake.mu.Unlock()
+	s.intake.lock()
+	defer s.intake.unlock()
 	return s.cause
 }
 
@@ -91,8 +91,8 @@ func (s *Stream) Took() {
 		return
 	}
 	i := s.intake
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	s.waiting.Store(false)
 	if s.untaken() == 0 || s.ended {
 		return
@@ -111,8 +111,8 @@ func (s *Stream) End() {
 		return
 	}
 	i := s.intake
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	s.end()
 }
 
@@ -150,8 +150,8 @@ func (s *Stream) Hold(n int64) error {
 	if s == nil {
 		return nil
 	}
-	s.intake.mu.Lock()
-	defer s.intake.mu.Unlock()
+	s.intake.lock()
+	defer s.intake.unlock()
 	switch {
 	case s.intake.acquire(s, &s.intake.sent, n):
 		return nil
@@ -170,8 +170,8 @@ func (s *Stream) Let(n int64) {
 		return
 	}
 	i := s.intake
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	s.sending -= n
 	s.progress = time.Now()
 	i.release(&i.sent, n)
@@ -186,7 +186,7 @@ func (s *Stream) giveUp(why error) {
 		}
 		s.cause = why
 		s.closed.Store(true)
-		s.cancel(why)
+		s.intake.ending = append(s.intake.ending, func() { s.cancel(why) })
 	}
 }
 
@@ -362,8 +362,8 @@ func (s *Stream) announced(rest int64) {
 	if s.left <= int64(s.limit) && rest <= i.received.limit/smallShare {
 		return
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	if s.left > int64(s.limit) {
 		s.giveUp(quiver.Errorf(quiver.BadCommand, "the message has %d bytes, a ticket, command or action at most %d", s.left, s.limit).
 			Advise("send less; rows go through DoPut, keys through DoExchange"))
@@ -382,8 +382,8 @@ func (s *Stream) announced(rest int64) {
 // charged already, unless the message was a large one.
 func (s *Stream) finished(rest int64) {
 	i := s.intake
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	i.lock()
+	defer i.unlock()
 	large := s.large
 	s.large, s.credit = false, 0
 	if s.ended {
