@@ -76,8 +76,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // ReasonOf gives the reason of the first Error in the chain, or "" if there is none.
 func ReasonOf(err error) Reason {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Reason
 	}
 	return ""
@@ -86,11 +85,10 @@ func ReasonOf(err error) Reason {
 // OutcomeOf gives the outcome of the first Error in the chain. An error that is none of ours says nothing about
 // what happened: Unknown. No error at all: Done.
 func OutcomeOf(err error) Outcome {
-	var e *Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return Done
-	case errors.As(err, &e):
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Outcome
 	}
 	return Unknown

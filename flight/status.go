@@ -53,13 +53,12 @@ func ToStatus(err error) error {
 	if err == nil {
 		return nil
 	}
-	var e *quiver.Error
-	if !errors.As(err, &e) {
+	if _, ok := errors.AsType[*quiver.Error](err); !ok {
 		if st, ok := status.FromError(err); ok && passes(st.Code()) {
 			return err // gRPC's own, such as the end of a stream
 		}
 	}
-	e = asError(err)
+	e := asError(err)
 	st := status.New(codeOf(e), clipText(e.Error()))
 	detailed, err := st.WithDetails(&errdetails.ErrorInfo{
 		Reason: string(e.Reason), Domain: errorDomain, Metadata: statusMeta(e),
@@ -117,20 +116,18 @@ func clipText(text string) string {
 
 // asError finds the error of ours in a chain, or makes one of what it is.
 func asError(err error) *quiver.Error {
-	var (
-		own       *quiver.Error
-		tooLarge  *codec.TooLargeError
-		malformed *codec.MalformedError
-	)
-	switch {
-	case errors.As(err, &own):
+	if own, ok := errors.AsType[*quiver.Error](err); ok {
 		return own
-	case errors.As(err, &tooLarge) && tooLarge.IsCommand():
+	}
+	tooLarge, isTooLarge := errors.AsType[*codec.TooLargeError](err)
+	malformed, isMalformed := errors.AsType[*codec.MalformedError](err)
+	switch {
+	case isTooLarge && tooLarge.IsCommand():
 		return quiver.Errorf(quiver.BadCommand, "%v", tooLarge)
-	case errors.As(err, &tooLarge):
+	case isTooLarge:
 		return quiver.Errorf(quiver.BatchTooLarge, "%v", tooLarge).
 			Advise("send smaller batches: write_table(t, max_chunksize=65536)")
-	case errors.As(err, &malformed):
+	case isMalformed:
 		return quiver.Errorf(quiver.MalformedBatch, "%v", malformed)
 	case isCancelled(err):
 		return quiver.Errorf(quiver.ServerDraining, "the call was ended before its work was done").WithOutcome(quiver.Unknown)

@@ -138,7 +138,7 @@ func attackedPhase(ctx context.Context, o options, s *server, t *tenant, r *repo
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "nice", "-n", "19", self, "attack", s.address, o.attack.String(), strconv.FormatUint(o.seed, 10), o.only)
+	cmd := exec.CommandContext(ctx, "chrt", "-i", "0", self, "attack", s.address, o.attack.String(), strconv.FormatUint(o.seed, 10), o.only)
 	var counts strings.Builder
 	cmd.Stdout, cmd.Stderr = &counts, os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -25,8 +25,8 @@ const (
 )
 
 var serverFlags = []string{
-	"--max-message", strconv.Itoa(maxMessage), "--put-memory", strconv.Itoa(16 << 20), "--receive-memory", strconv.Itoa(24 << 20),
-	"--send-memory", strconv.Itoa(24 << 20), "--row-memory", strconv.Itoa(24 << 20), "--max-calls", "600", "--max-connections", "150",
+	"--max-message", strconv.Itoa(maxMessage), "--put-memory", strconv.Itoa(12 << 20), "--receive-memory", strconv.Itoa(16 << 20),
+	"--send-memory", strconv.Itoa(12 << 20), "--row-memory", strconv.Itoa(12 << 20), "--max-calls", "600", "--max-connections", "150",
 }
 
 // server is the process under attack.

@@ -120,8 +120,7 @@ func (s *Service) leave(ctx context.Context, method string, panicked any, err er
 		return nil
 	}
 	s.metrics.failed(method, err)
-	var known *quiver.Error
-	if !errors.As(err, &known) && !isGRPC(err) && !errors.Is(err, context.Canceled) {
+	if _, known := errors.AsType[*quiver.Error](err); !known && !isGRPC(err) && !errors.Is(err, context.Canceled) {
 		s.options.Logger.Error("a call failed for a reason that has no name", "method", method, "err", err)
 	}
 	return flight.ToStatus(err)

@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"math/bits"
+	"runtime"
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -14,6 +15,10 @@ type bytesTest interface {
 	match(value []byte) bool
 }
 
+// restAfter is how many bytes of text are looked at before others may run. A condition on long texts goes on for
+// milliseconds, and there may be hundreds of calls that have microseconds to do.
+const restAfter = 256 << 10
+
 // bytesKernel takes the values that pass a test, or with flip the others.
 type bytesKernel struct {
 	test  bytesTest
@@ -24,8 +29,15 @@ type bytesKernel struct {
 func (k bytesKernel) cost() int { return k.price }
 
 func (k bytesKernel) narrow(values arrow.Array, sel selection) {
-	at := bytesAt(values)
-	sel.each(func(row int) bool { return k.test.match(at(row)) != k.flip })
+	at, looked := bytesAt(values), 0
+	sel.each(func(row int) bool {
+		text := at(row)
+		if looked += len(text); looked >= restAfter {
+			looked = 0
+			runtime.Gosched()
+		}
+		return k.test.match(text) != k.flip
+	})
 }
 
 // bytesAt gives access to the values of a text or binary column of any layout, or those of a decimal column.

@@ -12,7 +12,6 @@ import (
 const (
 	prefaceBytes = 24 // "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	headBytes    = 9  // of a frame
-	bufferBytes  = 256 << 10
 
 	callWork = 32 // a call that begins costs as much as so many frames, about
 	restWork = 64 // after so many frames others run, before a frame begins
@@ -54,10 +53,8 @@ type Conn struct {
 	isClosed bool
 }
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, bufferBytes); return &b }}
-
 func newConn(i *Intake, c net.Conn) *Conn {
-	return &Conn{Conn: c, intake: i, source: newSource(c), closed: make(chan struct{}), left: prefaceBytes, streams: map[uint32]*Stream{}, since: time.Now()}
+	return &Conn{Conn: c, intake: i, source: newSource(c, &i.buffers), closed: make(chan struct{}), left: prefaceBytes, streams: map[uint32]*Stream{}, since: time.Now()}
 }
 
 // RemoteAddr is the address of the other side.
@@ -123,7 +120,7 @@ func (c *Conn) rests() {
 // give returns the buffer.
 func (c *Conn) give() {
 	if c.buffer != nil {
-		buffers.Put(c.buffer)
+		c.intake.buffers.put(c.buffer)
 		c.buffer = nil
 	}
 }
@@ -229,11 +226,11 @@ func (c *Conn) payload(p []byte) {
 }
 
 // readInto waits with a buffer at hand.
-func readInto(c net.Conn) (buffer *[]byte, got []byte, err error) {
-	buffer = buffers.Get().(*[]byte)
+func readInto(c net.Conn, from *buffers) (buffer *[]byte, got []byte, err error) {
+	buffer = from.get(false)
 	n, err := c.Read(*buffer)
 	if n == 0 {
-		buffers.Put(buffer)
+		from.put(buffer)
 		return nil, nil, err
 	}
 	return buffer, (*buffer)[:n], nil

@@ -150,7 +150,7 @@ func BenchmarkFollowing(b *testing.B) {
 		into := make([]byte, 32<<10)
 		b.Run(of.name+"/plain", func(b *testing.B) {
 			e, each := sends(of.size)
-			r := bufio.NewReaderSize(e, bufferBytes)
+			r := bufio.NewReaderSize(e, largeBytes)
 			if _, err := io.ReadFull(r, into[:prefaceBytes+headBytes]); err != nil {
 				b.Fatal(err)
 			}

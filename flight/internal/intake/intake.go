@@ -45,6 +45,7 @@ type Options struct {
 // Intake counts what streams hold. Its methods may be called at any time by anybody.
 type Intake struct {
 	options Options
+	buffers buffers
 
 	mu       sync.Mutex // guards what follows, and the fields of connections and streams that say so
 	received account
@@ -71,7 +72,8 @@ type Counts struct {
 // New gives an intake with nothing held.
 func New(o Options) *Intake {
 	return &Intake{
-		options: o, received: account{limit: o.Receive}, sent: account{limit: o.Send, alone: true}, conns: map[*Conn]struct{}{},
+		options: o, buffers: buffers{most: max(fewLarge, o.Receive/largeShare/largeBytes)},
+		received: account{limit: o.Receive}, sent: account{limit: o.Send, alone: true}, conns: map[*Conn]struct{}{},
 		full:        overloaded("the server runs as many calls as it may, %d", o.Streams),
 		fullOfYours: overloaded("the server runs as many calls as it may, %d, and this connection has most of them", o.Streams),
 	}

@@ -5,9 +5,12 @@ package intake
 import "net"
 
 // source reads a connection.
-type source struct{ conn net.Conn }
+type source struct {
+	conn    net.Conn
+	buffers *buffers
+}
 
-func newSource(c net.Conn) *source { return &source{c} }
+func newSource(c net.Conn, b *buffers) *source { return &source{c, b} }
 
 // read waits for bytes. They stand in a buffer that is to be given back.
-func (s *source) read() (buffer *[]byte, got []byte, err error) { return readInto(s.conn) }
+func (s *source) read() (buffer *[]byte, got []byte, err error) { return readInto(s.conn, s.buffers) }

@@ -13,8 +13,10 @@ import (
 // source reads a connection without keeping memory while there is nothing to read: a buffer is taken once the kernel
 // has something.
 type source struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil: it is read as any connection
+	conn    net.Conn
+	raw     syscall.RawConn // nil: it is read as any connection
+	buffers *buffers
+	filled  bool // the last read would have filled a small buffer
 
 	// Of the reading goroutine: what try is asked for and gives. A closure of its own for each read would be garbage.
 	try    func(fd uintptr) bool
@@ -23,8 +25,8 @@ type source struct {
 	failed error
 }
 
-func newSource(c net.Conn) *source {
-	s := &source{conn: c}
+func newSource(c net.Conn, b *buffers) *source {
+	s := &source{conn: c, buffers: b}
 	if has, ok := c.(syscall.Conn); ok {
 		if raw, err := has.SyscallConn(); err == nil {
 			s.raw, s.try = raw, s.tryRead
@@ -36,7 +38,7 @@ func newSource(c net.Conn) *source {
 // read waits for bytes. They stand in a buffer that is to be given back.
 func (s *source) read() (buffer *[]byte, got []byte, err error) {
 	if s.raw == nil {
-		return readInto(s.conn)
+		return readInto(s.conn, s.buffers)
 	}
 	err = s.raw.Read(s.try)
 	buffer, s.buffer = s.buffer, nil
@@ -50,14 +52,14 @@ func (s *source) read() (buffer *[]byte, got []byte, err error) {
 		return buffer, (*buffer)[:s.got], nil
 	}
 	if buffer != nil {
-		buffers.Put(buffer)
+		s.buffers.put(buffer)
 	}
 	return nil, nil, err
 }
 
 // tryRead reads what the kernel has. It gives false, and keeps no buffer, if that is nothing.
 func (s *source) tryRead(fd uintptr) bool {
-	s.buffer = buffers.Get().(*[]byte)
+	s.buffer = s.buffers.get(s.filled)
 	for {
 		s.got, s.failed = syscall.Read(int(fd), *s.buffer)
 		if !errors.Is(s.failed, syscall.EINTR) {
@@ -65,9 +67,10 @@ func (s *source) tryRead(fd uintptr) bool {
 		}
 	}
 	if errors.Is(s.failed, syscall.EAGAIN) {
-		buffers.Put(s.buffer)
+		s.buffers.put(s.buffer)
 		s.buffer = nil
 		return false
 	}
+	s.filled = s.got >= smallBytes
 	return true
 }
