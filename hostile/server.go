@@ -20,7 +20,7 @@ import (
 // What the server is given: the budgets add up to less than the memory.
 const (
 	goLimit    = "256MiB"
-	rssLimit   = 288 << 20 // GOMEMLIMIT bounds what the runtime holds; the program's text and stacks come on top
+	rssLimit   = 256 << 20 // of the whole process: what the runtime holds, and the program's text on top
 	maxMessage = 4 << 20
 )
 

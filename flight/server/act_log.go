@@ -74,7 +74,7 @@ func (s *Service) logWait(ctx context.Context, body []byte, answer func(any) err
 	if err != nil {
 		return err
 	}
-	news, err := scan.Wait(ctx, read.spec, request.Timeout(), s.scanOptions())
+	news, err := scan.Wait(ctx, read.spec, request.Timeout(), s.scanOptions(ctx))
 	if err != nil {
 		return err
 	}

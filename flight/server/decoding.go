@@ -12,7 +12,7 @@ import (
 // arrive does not see that, so what becomes of them has a bound of its own, over all streams.
 const (
 	decodePlaces  = 32        // messages at a time that become something small, at most
-	decodeSmall   = 16 << 20  // bytes that a small one may become
+	decodeSmall   = 16 << 20  // bytes that a small one may become, at most
 	decodeFew     = 2         // messages at a time, however little memory there is
 	decodeHuge    = 256 << 20 // from here on the memory goes back to the system at once
 	dictionaries  = 256 << 20 // bytes of dictionaries, over all streams, at most
@@ -23,6 +23,7 @@ const (
 // that keeps its place and waits until no other such message is under way. Whoever has both waits for nothing else
 // here, so nobody waits in a circle.
 type decoding struct {
+	small  int64 // bytes that a message with a place may become
 	places *buf.Budget
 	large  *buf.Budget
 	held   *buf.Budget // what streams keep of their dictionaries beyond dictionaryOwn
@@ -32,6 +33,7 @@ type decoding struct {
 // again.
 func newDecoding(memory int64) *decoding {
 	return &decoding{
+		small:  min(memory/decodeFew, decodeSmall),
 		places: buf.NewBudget(min(max(memory/decodeSmall, decodeFew), decodePlaces)),
 		large:  buf.NewBudget(1),
 		held:   buf.NewBudget(min(memory/2, dictionaries)),
@@ -55,7 +57,7 @@ func (d *decoding) admit(ctx context.Context, g *grant, bytes int64) error {
 		}
 		g.place = true
 	}
-	if g.bytes > decodeSmall && !g.large {
+	if g.bytes > d.small && !g.large {
 		if err := d.large.Acquire(ctx, 1); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/quiverlog/quiver/arrowlog/record"
 	"github.com/quiverlog/quiver/flight"
 	"github.com/quiverlog/quiver/flight/internal/codec"
+	"github.com/quiverlog/quiver/flight/internal/intake"
 	"github.com/quiverlog/quiver/internal/filter"
 	"github.com/quiverlog/quiver/tablet/scan"
 )
@@ -45,7 +46,7 @@ func (s *Service) DoGet(ticket *afl.Ticket, stream afl.FlightService_DoGetServer
 		return err
 	}
 	defer s.metrics.getOpened(command)()
-	scanner, err := scan.Open(read.spec, s.scanOptions())
+	scanner, err := scan.Open(read.spec, s.scanOptions(ctx))
 	if err != nil {
 		return err
 	}
@@ -57,9 +58,15 @@ func (s *Service) DoGet(ticket *afl.Ticket, stream afl.FlightService_DoGetServer
 }
 
 // scanOptions are those of every scan.
-func (s *Service) scanOptions() scan.Options {
-	return scan.Options{Now: s.options.Now, Logger: s.options.Logger, Metrics: s.metrics.scan}
+func (s *Service) scanOptions(ctx context.Context) scan.Options {
+	return scan.Options{Now: s.options.Now, Logger: s.options.Logger, Metrics: s.metrics.scan, Room: room{intake.From(ctx)}}
 }
+
+// room is what a call may hold of rows that its reader has not taken.
+type room struct{ stream *intake.Stream }
+
+func (r room) Take(bytes int) error { return r.stream.Reserve(int64(bytes)) }
+func (r room) Leave()               { r.stream.Unreserve() }
 
 // reading is a scan command after its names and positions were resolved.
 type reading struct {

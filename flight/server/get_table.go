@@ -104,7 +104,7 @@ func (r *tableRead) tableAndLog(ctx context.Context, stream grpc.ServerStream) e
 	if err := r.close(); err != nil { // the changelog may be followed for ever
 		return err
 	}
-	scanner, err := scan.Open(changes.spec, s.scanOptions())
+	scanner, err := scan.Open(changes.spec, s.scanOptions(ctx))
 	if err != nil {
 		return err
 	}

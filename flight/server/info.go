@@ -212,7 +212,7 @@ func (s *Service) awaitNews(ctx context.Context, command *flight.ScanCommand) er
 	if err != nil {
 		return err
 	}
-	_, err = scan.Wait(ctx, read.spec, pollTime, s.scanOptions())
+	_, err = scan.Wait(ctx, read.spec, pollTime, s.scanOptions(ctx))
 	return err
 }
 

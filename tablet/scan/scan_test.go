@@ -304,6 +304,60 @@ func scanAll(t *testing.T, table *quiver.Table, columns []Column, spec Spec, buc
 	return s
 }
 
+// counted is room that says what was asked of it, until there is none left.
+type counted struct {
+	asked []int
+	left  int // times that there is some
+	taken int
+}
+
+func (c *counted) Take(bytes int) error {
+	if c.left == 0 {
+		return errors.New("no room")
+	}
+	c.left--
+	c.asked, c.taken = append(c.asked, bytes), c.taken+bytes
+	return nil
+}
+
+func (c *counted) Leave() { c.taken = 0 }
+
+// TestRoomIsAskedForFirst reads with room for two chunks: what is asked for follows what was seen, the third chunk is
+// not read, and nothing is kept in the end.
+func TestRoomIsAskedForFirst(t *testing.T) {
+	checkMemory(t)
+	rng := seeded(t)
+	table := testTable(t, 1)
+	b := newBucket(t, table, 0)
+	for range 5 {
+		b.put(randomRows(rng, 10_000, 1)...)
+	}
+	columns, _ := Select(table.Schema, nil, nil)
+	room := &counted{left: 2}
+	s := scanAll(t, table, columns, Spec{BatchRows: 10_000}, b)
+	defer s.Close()
+	s.options.Room = room
+	var size int
+	for range 2 {
+		c, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		size = int(c.Batch.Size())
+		c.Batch.Release()
+		room.taken = 0 // the reader has it
+	}
+	if _, err := s.Next(t.Context()); err == nil || err.Error() != "no room" {
+		t.Errorf("without room: %v", err)
+	}
+	if room.asked[0] != DefaultMaxBytes || room.asked[1] < size || room.asked[1] > 4*size {
+		t.Errorf("%v bytes were asked for, chunks have %d", room.asked, size)
+	}
+	if room.taken != 0 {
+		t.Errorf("%d bytes are kept", room.taken)
+	}
+}
+
 // TestLargeBatchGoesAsItLies checks that a batch that needs nothing done is neither copied nor joined, and one row
 // that is too large goes alone.
 func TestLargeBatchGoesAsItLies(t *testing.T) {

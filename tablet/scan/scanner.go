@@ -30,6 +30,8 @@ type Scanner struct {
 	known  *quiver.Table // following: the table whose buckets are read
 	cancel []func()      // ends what watches the table
 	silent int           // idle chunks since the last one with rows
+	seen   bool          // a chunk was given, or there was none to give,
+	last   int           // of so many bytes
 	report bool          // silent: cursors tell what they have passed
 	err    error         // what ended the scan
 }
@@ -145,13 +147,19 @@ func (s *Scanner) next(ctx context.Context) (Chunk, error) {
 		if err := s.look(ctx); err != nil {
 			return Chunk{}, err
 		}
+		if err := s.take(); err != nil {
+			return Chunk{}, err
+		}
 		chunk, ok, err := s.ready(ctx)
+		s.seen = true
+		if ok {
+			s.silent, s.last = 0, int(chunk.Batch.Size())
+			return chunk, nil
+		}
+		s.leaveRoom()
 		switch {
 		case err != nil:
 			return Chunk{}, err
-		case ok:
-			s.silent = 0
-			return chunk, nil
 		case s.done():
 			return Chunk{}, io.EOF
 		case s.report:
@@ -339,6 +347,7 @@ func (s *Scanner) done() bool {
 
 // Close ends the scan: nothing is held, and nobody is subscribed.
 func (s *Scanner) Close() {
+	s.leaveRoom()
 	for _, cancel := range s.cancel {
 		cancel()
 	}

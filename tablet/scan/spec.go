@@ -43,6 +43,8 @@ type Options struct {
 	Timer func(d time.Duration) (fired <-chan time.Time, stop func())
 	// Logger hears of readers that were lost and opened again. nil: nobody does.
 	Logger *slog.Logger
+	// Room is asked for memory before rows are read. nil: there is enough.
+	Room Room
 	// Metrics are those of the instance. nil: nobody sees them.
 	Metrics *Metrics
 }

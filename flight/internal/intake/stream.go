@@ -41,6 +41,7 @@ type Stream struct {
 	began     time.Time
 	unseen    func() bool // keeps the end of its context from ending it
 	sending   int64
+	reserved  int64     // of sending: for rows that are being read
 	progress  time.Time // when an answer was taken last, or the first one was sent
 	cause     error     // it was given up
 	ended     bool
@@ -152,6 +153,51 @@ func (s *Stream) Hold(n int64) error {
 	}
 	s.intake.lock()
 	defer s.intake.unlock()
+	if s.reserved > 0 {
+		s.settle(n)
+		return nil
+	}
+	return s.hold(n)
+}
+
+// Reserve charges the stream for rows that are about to be read for an answer, about so many bytes, and waits until
+// there is memory for them. It ends in the Hold of that answer, or in Unreserve.
+func (s *Stream) Reserve(n int64) error {
+	if s == nil {
+		return nil
+	}
+	s.intake.lock()
+	defer s.intake.unlock()
+	if err := s.hold(n); err != nil {
+		return err
+	}
+	s.reserved += n
+	return nil
+}
+
+// Unreserve gives back what Reserve took: there is no answer.
+func (s *Stream) Unreserve() {
+	if s == nil {
+		return
+	}
+	s.intake.lock()
+	defer s.intake.unlock()
+	if s.reserved > 0 {
+		s.settle(0)
+	}
+}
+
+// settle makes so many bytes of what was reserved. Rows that were read are there, also if they are more than was
+// thought: others wait for them. The intake's mutex must be held.
+func (s *Stream) settle(n int64) {
+	i := s.intake
+	i.take(s, &i.sent, n-s.reserved)
+	s.reserved, s.progress = 0, time.Now()
+	i.grant(&i.sent)
+}
+
+// hold takes memory for answers; the intake's mutex must be held.
+func (s *Stream) hold(n int64) error {
 	switch {
 	case s.intake.acquire(s, &s.intake.sent, n):
 		return nil
@@ -238,7 +284,7 @@ func (s *Stream) hadItsTime(a *account, now time.Time, small bool, waited time.D
 	silent := time.Duration(now.UnixNano() - s.last.Load())
 	switch {
 	case a == &s.intake.sent:
-		return now.Sub(s.progress) >= sendGrace
+		return now.Sub(s.progress) >= sendGrace && s.sending > s.reserved // what is being read is not the reader's fault
 	case !s.waiting.Load() || s.untaken() > 0:
 		return silent >= lazyGrace
 	case s.conn.stopped:
