@@ -107,7 +107,7 @@ func TestFailedWritesFence(t *testing.T) {
 	for err, fences := range map[error]bool{nil: false, syscall.ENOSPC: false, syscall.EDQUOT: false, syscall.EMFILE: false, syscall.EIO: true, syscall.EROFS: true} {
 		w := newWorld(t, fs.NewMem())
 		w.lead()
-		if got := w.disk.failWrite(err); got != err {
+		if got := w.disk.failWrite(err); !errors.Is(got, err) {
 			t.Errorf("%v became %v", err, got)
 		}
 		if fenced := w.disk.Fence() != nil; fenced != fences {

@@ -53,9 +53,9 @@ type Log struct {
 	mu       sync.Mutex
 	config   LogConfig
 	layout   *record.Layout
-	segments []*segment      // by base; the slice is replaced, never changed
-	entries  []entry         // of the last segment, while it is written to
-	open     bool            // the last segment is written to
+	segments []*segment // by base; the slice is replaced, never changed
+	entries  []entry    // of the last segment, while it is written to
+	open     bool       // the last segment is written to
 	start    quiver.Offset
 	recovery quiver.Offset
 	high     quiver.Offset

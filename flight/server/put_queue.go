@@ -61,8 +61,8 @@ type putQueue struct {
 	news   sync.Cond
 	items  []staged
 	taken  []staged // by the last next
-	closed bool  // nothing more will be pushed
-	why    error // what closed it; nil: the client's end of the stream
+	closed bool     // nothing more will be pushed
+	why    error    // what closed it; nil: the client's end of the stream
 }
 
 func newPutQueue() *putQueue {
