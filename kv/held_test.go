@@ -23,7 +23,7 @@ func TestHeldRows(t *testing.T) {
 		}
 		for range 20_000 {
 			tablet, k := key()
-			name := fmt.Sprint(tablet, k)
+			name := fmt.Sprintf("%d %x", tablet, k)
 			switch r.IntN(8) {
 			case 0:
 				h.put(tablet, k, nil, nil)

@@ -76,7 +76,7 @@ func TestRecencyPowerCuts(t *testing.T) {
 	s.high = s.end // what follows is in the log alone
 	before := s.disk
 	for steps, at := 1, 1; at <= steps; at++ {
-		c := &cutter{mem: before.Clone(), r: r, at: at}
+		c := &cutter{mem: before.Clone(), r: rand.New(rand.NewPCG(seed, uint64(at))), at: at} // from any goroutine
 		least := s.flushEarly(fs.Record(c.mem, c.watch), c.cut)
 		if steps = c.step; c.clone == nil {
 			continue // fewer operations than the last time
