@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -153,6 +154,10 @@ func TestVerifyMetadataOlderThanLogs(t *testing.T) {
 	r := start(t, mem)
 	c := dial(t, r, flight.ClientOptions{})
 	makeTable(t, c, "numbers", 1)
+	raised, err := r.action(t.Context(), "writer.init", `{}`)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,6 +173,12 @@ func TestVerifyMetadataOlderThanLogs(t *testing.T) {
 	if _, err := r.put(t.Context(), map[string]any{"put": "numbers", "writer_id": idOf(answers[0]), "writer_epoch": 0, "sequence": 0}, rows(0, 5)); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := r.action(t.Context(), "writer.init", fmt.Sprintf(`{"writer_id":%v}`, idOf(raised[0]))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.put(t.Context(), map[string]any{"put": "numbers", "writer_id": idOf(raised[0]), "writer_epoch": 1, "sequence": 0}, rows(5, 9)); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -176,11 +187,14 @@ func TestVerifyMetadataOlderThanLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyDir(t, old, "/data/meta", both, "/data/meta")
+	copyDir(t, mem, "/data/log/1/0/0", both, "/data/log/1/0/1") // as if the table had had more buckets
 	got := strings.Join(found(t, both, "/data"), "\n")
 	for _, want := range []string{
 		"the log of table default.numbers has rows of epoch 2, the metadata has given out 1",
 		"has rows of schema 2, the table default.numbers has come to schema 1",
 		"the log of table default.numbers has rows of writer ",
+		fmt.Sprintf("has rows of epoch 1 of writer %v, the metadata has granted 0", idOf(raised[0])),
+		"there is data of bucket 1 of table default.numbers, such as in /data/log/1/0/1, which has 1 buckets",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("found\n%s\nwant %s", got, want)
