@@ -34,6 +34,7 @@ type lookup struct {
 	most    int   // keys that are looked up together
 	request int64 // the key batch at hand
 	found   int   // bytes of the rows that were found last
+	changed bool  // rows that were missing were inserted: what fails later does not undo that
 }
 
 // newLookup resolves a lookup command.
@@ -167,7 +168,7 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	names := make([]bucketName, 0, len(routes))
 	for _, r := range routes {
 		if found, err = l.findIn(ctx, r, found, missing, columns, int32(len(names))); err != nil {
-			return nil, nil, err
+			return nil, nil, l.partly(err)
 		}
 		names = append(names, bucketName{r.tablet.Bucket(), r.tablet.PartitionName()})
 	}
@@ -177,6 +178,15 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	l.found = found.Size()
 	a, err := found.Answer(l.shape.places)
 	return a, names, err
+}
+
+// partly gives the error of a lookup that inserted rows before it failed: it was done in part, so it is not "not done".
+func (l *lookup) partly(err error) error {
+	var e *quiver.Error
+	if l.changed && errors.As(err, &e) && e.Outcome == quiver.NotDone {
+		return e.WithOutcome(quiver.Unknown)
+	}
+	return err
 }
 
 // findIn looks those of the keys up that lie in one bucket, beside those found before; nil: none yet. Those of missing
@@ -189,6 +199,7 @@ func (l *lookup) findIn(ctx context.Context, r keyRoute, found *kv.Lookup, missi
 			if inserted, err = insertMissing(ctx, r.tablet, rows, *missing); err != nil {
 				return nil, err
 			}
+			l.changed = true
 		}
 		k, err := r.tablet.Lookup(ctx, l.least[r.tablet.ID()])
 		if err != nil {
