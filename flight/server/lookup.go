@@ -34,7 +34,7 @@ type lookup struct {
 	most    int   // keys that are looked up together
 	request int64 // the key batch at hand
 	found   int   // bytes of the rows that were found last
-	changed bool  // rows that were missing were inserted: what fails later does not undo that
+	changed bool  // rows that were missing were inserted for it: what fails later does not undo that
 }
 
 // newLookup resolves a lookup command.
@@ -114,6 +114,12 @@ func (l *lookup) answers(ctx context.Context, send func(*kv.Answer, []bucketName
 	if l.command.Prefix && len(columns) < len(l.table.PrimaryKey) {
 		return l.prefixes(ctx, send, columns)
 	}
+	l.changed = false
+	return l.partly(l.pieces(ctx, send, columns))
+}
+
+// pieces answers as many keys at a time as their rows allow.
+func (l *lookup) pieces(ctx context.Context, send func(*kv.Answer, []bucketName, bool) error, columns []arrow.Array) error {
 	rows, atOnce := columns[0].Len(), l.most
 	for from, done := 0, false; !done; {
 		until := min(from+atOnce, rows)
@@ -168,7 +174,7 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	names := make([]bucketName, 0, len(routes))
 	for _, r := range routes {
 		if found, err = l.findIn(ctx, r, found, missing, columns, int32(len(names))); err != nil {
-			return nil, nil, l.partly(err)
+			return nil, nil, err
 		}
 		names = append(names, bucketName{r.tablet.Bucket(), r.tablet.PartitionName()})
 	}
@@ -180,10 +186,9 @@ func (l *lookup) find(ctx context.Context, columns []arrow.Array) (*kv.Answer, [
 	return a, names, err
 }
 
-// partly gives the error of a lookup that inserted rows before it failed: it was done in part, so it is not "not done".
+// partly gives the error of a batch of keys that inserted rows before it failed: it was done in part, so it is not "not done".
 func (l *lookup) partly(err error) error {
-	var e *quiver.Error
-	if l.changed && errors.As(err, &e) && e.Outcome == quiver.NotDone {
+	if e, ok := errors.AsType[*quiver.Error](err); ok && l.changed && e.Outcome == quiver.NotDone {
 		return e.WithOutcome(quiver.Unknown)
 	}
 	return err
