@@ -19,6 +19,7 @@ type History struct {
 	keys  map[int64][]*Pending
 	lost  []*Pending // whose server may live
 	calls int
+	all   int // that were lost
 }
 
 // New gives an empty history.
@@ -62,6 +63,7 @@ func (p *Pending) Lost() {
 	p.history.mu.Lock()
 	defer p.history.mu.Unlock()
 	p.history.lost = append(p.history.lost, p)
+	p.history.all++
 }
 
 // Never notes that the call surely had no effect, and takes it out.
@@ -92,20 +94,35 @@ func (h *History) Len() int {
 	return h.calls
 }
 
-// checkTime is how long the search may take for one key: no answer is no good one.
-const checkTime = 2 * time.Minute
+// Lost is how many of them were lost.
+func (h *History) Lost() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.all
+}
 
-// Check says which keys have no order that explains all answers, and where the search got stuck. All calls have ended.
-func (h *History) Check() error {
+// errUndecided is wrapped by what Check says of a key for which neither an order was found in time, nor that there is
+// none: each call that was lost doubles what has to be searched.
+var errUndecided = errors.New("undecided")
+
+// checkTime is how long the search may take for one key: no answer is no good one.
+const checkTime = 30 * time.Second
+
+// Check says which keys have no order that explains all answers, and where the search got stuck, and of how many nothing
+// was found out. All calls have ended.
+func (h *History) Check() (undecided int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var faults []error
 	for key, calls := range h.keys {
-		if err := check(calls); err != nil {
+		switch err := check(calls); {
+		case errors.Is(err, errUndecided):
+			undecided++
+		case err != nil:
 			faults = append(faults, fmt.Errorf("key %d: %w", key, err))
 		}
 	}
-	return errors.Join(faults...)
+	return undecided, errors.Join(faults...)
 }
 
 func check(calls []*Pending) error {
@@ -122,7 +139,7 @@ func check(calls []*Pending) error {
 	case porcupine.Illegal:
 		return fmt.Errorf("its %d calls are not linearizable: %s", len(history), stuck(history, info))
 	}
-	return fmt.Errorf("no order of its %d calls was found within %v, nor that there is none", len(history), checkTime)
+	return fmt.Errorf("%w: no order of its %d calls was found within %v, nor that there is none", errUndecided, len(history), checkTime)
 }
 
 var model = nondeterministic.ToModel()
