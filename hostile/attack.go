@@ -132,19 +132,25 @@ func tinyFrames(ctx context.Context, a *attacker) error {
 		if err := w.begin(id, maxMessage, 0); err != nil {
 			return err
 		}
-		var frames bytes.Buffer
-		f := http2.NewFramer(&frames, nil)
-		for range 1000 {
-			_ = f.WriteData(id, false, []byte{1})
-		}
 		for range 60 {
-			if _, err := w.Conn.Write(frames.Bytes()); err != nil || ctx.Err() != nil {
+			if _, err := w.Conn.Write(tinyOnes()); err != nil || ctx.Err() != nil {
 				return err
 			}
 		}
 		return nil
 	})
 }
+
+// tinyOnes are frames of a byte for the first stream of a connection. What is sent is made once: the attackers are to
+// cost the server's processors, not their own, which are the same.
+var tinyOnes = sync.OnceValue(func() []byte {
+	var frames bytes.Buffer
+	f := http2.NewFramer(&frames, nil)
+	for range 1000 {
+		_ = f.WriteData(1, false, []byte{1})
+	}
+	return frames.Bytes()
+})
 
 func trickle(ctx context.Context, a *attacker) error {
 	return held(ctx, a, true, func(w *wire) error {
@@ -208,11 +214,15 @@ func pings(ctx context.Context, a *attacker) error {
 
 func headers(ctx context.Context, a *attacker) error {
 	return held(ctx, a, true, func(w *wire) error {
-		_, err := w.open("DoGet", hpack.HeaderField{Name: "x", Value: strings.Repeat("x", 1<<20)})
+		_, err := w.begins(largeHeaders())
 		rest(ctx, 100*time.Millisecond)
 		return err
 	})
 }
+
+var largeHeaders = sync.OnceValue(func() []byte {
+	return headerBlock("DoGet", hpack.HeaderField{Name: "x", Value: strings.Repeat("x", 1<<20)})
+})
 
 func tickets(ctx context.Context, a *attacker) error {
 	return held(ctx, a, true, func(w *wire) error {
@@ -345,7 +355,9 @@ func mutants(ctx context.Context, a *attacker) error {
 	return call(ctx, a, "DoPut", -1, messages...)
 }
 
-func bombs(ctx context.Context, a *attacker) error {
+func bombs(ctx context.Context, a *attacker) error { return call(ctx, a, "DoPut", -1, bomb()...) }
+
+var bomb = sync.OnceValue(func() [][]byte {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "b", Type: arrow.BinaryTypes.Binary}}, nil))
 	defer b.Release()
 	for range 15 {
@@ -353,10 +365,12 @@ func bombs(ctx context.Context, a *attacker) error {
 	}
 	batch := b.NewRecordBatch()
 	defer batch.Release()
-	return call(ctx, a, "DoPut", -1, put("bombed", encoded(batch, aipc.WithZstd()))...)
-}
+	return put("bombed", encoded(batch, aipc.WithZstd()))
+})
 
-func wide(ctx context.Context, a *attacker) error {
+func wide(ctx context.Context, a *attacker) error { return call(ctx, a, "DoPut", -1, wideOne()...) }
+
+var wideOne = sync.OnceValue(func() [][]byte {
 	const columns = 40_000
 	fields := make([]arrow.Field, 0, columns+1)
 	for range columns {
@@ -373,9 +387,8 @@ func wide(ctx context.Context, a *attacker) error {
 	if out.Len() < 8 {
 		return nil
 	}
-	header := out.Bytes()[8:]
-	return call(ctx, a, "DoPut", -1, put("wide", [][2][]byte{{header, nil}})...)
-}
+	return put("wide", [][2][]byte{{out.Bytes()[8:], nil}})
+})
 
 // unread asks for rows and takes the first message only.
 func unread(ctx context.Context, a *attacker) error {

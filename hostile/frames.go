@@ -45,7 +45,10 @@ func dialWire(address string, listen bool) (*wire, error) {
 }
 
 // open begins a call.
-func (w *wire) open(method string, more ...hpack.HeaderField) (uint32, error) {
+func (w *wire) open(method string) (uint32, error) { return w.begins(headerBlock(method)) }
+
+// headerBlock are the headers of a call, and more.
+func headerBlock(method string, more ...hpack.HeaderField) []byte {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
 	encoder.SetMaxDynamicTableSize(0)
@@ -55,6 +58,12 @@ func (w *wire) open(method string, more ...hpack.HeaderField) (uint32, error) {
 	}, more...) {
 		_ = encoder.WriteField(f) // into memory
 	}
+	return block.Bytes()
+}
+
+// begins opens a stream with headers, in as many frames as they take.
+func (w *wire) begins(headers []byte) (uint32, error) {
+	block := bytes.NewBuffer(headers)
 	id := w.next
 	w.next += 2
 	first := block.Next(16 << 10)

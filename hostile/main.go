@@ -116,7 +116,7 @@ func phases(ctx context.Context, o options, s *server) (*report, error) {
 	}
 	r := newReport(o)
 	for range o.rounds {
-		if err := r.phase(ctx, t, "calm", o.calm); err != nil {
+		if err := r.phase(ctx, s, t, "calm", o.calm); err != nil {
 			return nil, err
 		}
 		if err := attackedPhase(ctx, o, s, t, r); err != nil {
@@ -145,11 +145,12 @@ func attackedPhase(ctx context.Context, o options, s *server, t *tenant, r *repo
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	failed := r.phase(ctx, t, "attack", o.attack)
+	failed := r.phase(ctx, s, t, "attack", o.attack)
 	if err := errors.Join(failed, cmd.Wait()); err != nil {
 		return err
 	}
 	r.count(counts.String())
+	r.busy("attackers", cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime(), o.attack)
 	return nil
 }
 

@@ -18,6 +18,7 @@ type report struct {
 	Calls    map[string]calls   `json:"calls"`    // by kind
 	Attacks  map[string]int64   `json:"attacks"`  // how often each was tried
 	Memory   map[string]int64   `json:"memory"`   // bytes
+	CPU      map[string]float64 `json:"cpu"`      // processors that were busy: the server's when calm and attacked, the attackers'
 	Counters map[string]float64 `json:"counters"` // of the server
 	took     map[string]map[string][]time.Duration
 }
@@ -40,17 +41,28 @@ func latenciesOf(took []time.Duration) latencies {
 }
 
 func newReport(o options) *report {
-	return &report{Seed: o.seed, Rounds: o.rounds, Calls: map[string]calls{}, Attacks: map[string]int64{}, Memory: map[string]int64{},
+	return &report{Seed: o.seed, Rounds: o.rounds, Calls: map[string]calls{}, Attacks: map[string]int64{}, Memory: map[string]int64{}, CPU: map[string]float64{},
 		took: map[string]map[string][]time.Duration{"calm": {}, "attack": {}}}
 }
 
 // phase runs the tenant for a while.
-func (r *report) phase(ctx context.Context, t *tenant, name string, d time.Duration) error {
+func (r *report) phase(ctx context.Context, s *server, t *tenant, name string, d time.Duration) error {
+	before, err := s.cpu()
+	if err != nil {
+		return err
+	}
 	took, err := t.run(ctx, d)
+	after, _ := s.cpu()
+	r.busy(name, after-before, d)
 	for kind, all := range took {
 		r.took[name][kind] = append(r.took[name][kind], all...)
 	}
 	return err
+}
+
+// busy adds the processor time of a phase of one of the rounds.
+func (r *report) busy(name string, cpu, phase time.Duration) {
+	r.CPU[name] += cpu.Seconds() / phase.Seconds() / float64(r.Rounds)
 }
 
 // count adds what the attackers say of their tries.
@@ -107,7 +119,8 @@ func (r *report) table() string {
 		c := r.Calls[kind]
 		fmt.Fprintf(&b, "| %s | %.2f, %.2f | %.2f, %.2f | %.2f |\n", kind, c.Calm.P50, c.Calm.P99, c.Attack.P50, c.Attack.P99, c.Ratio)
 	}
-	fmt.Fprintf(&b, "\nPeak RSS %d MiB of %d. Calls given up: %.0f, refused: %.0f; connections refused: %.0f.\n",
+	fmt.Fprintf(&b, "\nProcessors: the server %.2f calm, %.2f attacked; the attackers %.2f.\n", r.CPU["calm"], r.CPU["attack"], r.CPU["attackers"])
+	fmt.Fprintf(&b, "Peak RSS %d MiB of %d. Calls given up: %.0f, refused: %.0f; connections refused: %.0f.\n",
 		r.Memory["peak_rss"]>>20, r.Memory["allowed_rss"]>>20, r.Counters["quiver_calls_given_up_total"], r.Counters["quiver_calls_refused_total"], r.Counters["quiver_connections_refused_total"])
 	return b.String()
 }

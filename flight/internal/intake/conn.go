@@ -16,9 +16,17 @@ const (
 	callWork = 32 // a call that begins costs as much as so many frames, about
 	restWork = 64 // after so many frames others run, before a frame begins
 
-	frameData    = 0
-	frameHeaders = 1
-	flagPadded   = 8
+	lightBurst = 20   // frames that carry nothing, of a connection at once,
+	lightOwn   = 100  // and a second; beyond that
+	lightRate  = 1000 // a second over all connections
+	tinyFrame  = 64   // bytes of a DATA frame that carries nothing, unless a message ends with it
+
+	frameData     = 0
+	frameHeaders  = 1
+	framePriority = 2
+	frameReset    = 3
+	frameSettings = 4
+	flagPadded    = 8
 )
 
 // Conn is a connection whose frames are followed on their way to gRPC. Only one goroutine reads it, and that one also
@@ -42,7 +50,10 @@ type Conn struct {
 	padded bool      // its first byte is a length of padding
 	pad    int       // bytes at the end of the payload that are padding
 	newest uint32    // the stream of the last HEADERS frame
+	size   int       // bytes of the payload at hand
 	work   int       // what was passed on since others were let run, in frames
+	light  float64   // frames that carried nothing, less those that time has forgiven
+	lightT time.Time // when it forgave last
 
 	// Guarded by the intake's mutex.
 	streams  map[uint32]*Stream
@@ -94,6 +105,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	} else {
 		n = min(n, headBytes-c.have)
 		c.rests()
+		c.slows()
 	}
 	copy(p, c.rest[:n])
 	c.pass(c.rest[:n])
@@ -142,6 +154,7 @@ func (c *Conn) pass(p []byte) {
 			c.payload(p)
 		}
 		if c.left == 0 {
+			c.weigh()
 			c.forget()
 		}
 		return
@@ -152,7 +165,7 @@ func (c *Conn) pass(p []byte) {
 	}
 	c.have = 0
 	c.left = int(c.head[0])<<16 | int(c.head[1])<<8 | int(c.head[2])
-	c.data = nil
+	c.data, c.size = nil, c.left
 	id := binary.BigEndian.Uint32(c.head[5:]) & 0x7fffffff
 	c.work++
 	switch c.head[3] {
@@ -161,6 +174,38 @@ func (c *Conn) pass(p []byte) {
 		c.work += callWork
 	case frameData:
 		c.begin(id)
+	case framePriority, frameReset, frameSettings:
+		c.light++
+	}
+}
+
+// weigh counts a DATA frame that is over, if it carried next to nothing of a message that goes on.
+func (c *Conn) weigh() {
+	if c.data != nil && c.size < tinyFrame && c.data.have > 0 {
+		c.light++
+	}
+}
+
+// slows lets a connection wait that sends frames which carry nothing: calls that are begun and reset, settings, messages
+// byte by byte; not pings, by which honest clients measure how much may be under way, and which gRPC counts itself. Each costs the server as much as one that does carry something, and their sender next to
+// nothing. A few are every connection's right; what goes beyond them shares one rate, however many connections it comes
+// over.
+func (c *Conn) slows() {
+	if c.light <= lightBurst {
+		return
+	}
+	now := time.Now()
+	c.light -= lightOwn * min(now.Sub(c.lightT).Seconds(), 1)
+	if c.lightT = now; c.light <= lightBurst {
+		c.light = max(c.light, 0)
+		return
+	}
+	wait := time.NewTimer(c.intake.lightTurn(c.light, now).Sub(now))
+	defer wait.Stop()
+	c.light = 0
+	select {
+	case <-wait.C:
+	case <-c.closed:
 	}
 }
 

@@ -24,6 +24,8 @@
 //   - streams and connections have limits over all of them: at the limit the connection with most streams gives one up
 //     for one that has fewer, and a connection without streams one for a new connection. Streams that were given up and
 //     have not left are in the way of who has many, not of who has few;
+//   - frames that carry nothing (calls begun and reset, settings, messages byte by byte) are few on each connection, and
+//     beyond that share one rate over all: who sends more is not read on for a while;
 //   - nobody works for long while others wait for a processor: a connection lets others run after some frames, and two
 //     calls that begin; the mutex is never handed over to who waits for it (see lock).
 //

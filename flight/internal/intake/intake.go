@@ -56,6 +56,8 @@ type Intake struct {
 	greedy   *Conn
 	sought   time.Time // when it was looked for
 	ending   []func()  // contexts of streams that were given up, to be ended when the mutex is free
+	light    time.Time // when frames that carry nothing may be taken again
+	rate     float64   // of these, a second
 	counts   Counts
 
 	full, fullOfYours error // what a call gets for which there is no room, or that leaves for another one
@@ -72,7 +74,7 @@ type Counts struct {
 // New gives an intake with nothing held.
 func New(o Options) *Intake {
 	return &Intake{
-		options: o, buffers: buffers{most: max(fewLarge, o.Receive/largeShare/largeBytes)},
+		options: o, rate: lightRate, buffers: buffers{most: max(fewLarge, o.Receive/largeShare/largeBytes)},
 		received: account{limit: o.Receive}, sent: account{limit: o.Send, alone: true}, conns: map[*Conn]struct{}{},
 		full:        overloaded("the server runs as many calls as it may, %d", o.Streams),
 		fullOfYours: overloaded("the server runs as many calls as it may, %d, and this connection has most of them", o.Streams),
@@ -215,6 +217,17 @@ func (i *Intake) greediest(than *Conn) *Conn {
 		}
 	}
 	return i.greedy
+}
+
+// lightTurn is when so many frames that carry nothing may have been taken, behind those of others.
+func (i *Intake) lightTurn(frames float64, now time.Time) time.Time {
+	i.lock()
+	defer i.unlock()
+	if i.light.Before(now) {
+		i.light = now
+	}
+	i.light = i.light.Add(time.Duration(frames / i.rate * float64(time.Second)))
+	return i.light
 }
 
 // overloaded is what a stream ends with that takes more than is there.

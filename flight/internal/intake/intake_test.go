@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -201,6 +202,7 @@ func FuzzConn(f *testing.F) {
 	f.Add([]byte{255, 255, 255, frameHeaders, 0, 255, 255, 255, 255}, uint16(1))
 	f.Fuzz(func(t *testing.T, frames []byte, piece uint16) {
 		i := New(limits())
+		i.rate = math.MaxFloat64
 		c := connected(i, func(*http2.Framer) {})
 		w := c.Conn.(*wire)
 		w.bytes = append(w.bytes, frames...)
@@ -316,27 +318,29 @@ func TestMessagesThatGoOnAreWaitedFor(t *testing.T) {
 // TestMessagesInTinyFramesPay sends a message in frames of one byte: it is ended when what gRPC keeps of the frames does
 // not fit.
 func TestMessagesInTinyFramesPay(t *testing.T) {
-	i := New(limits())
-	var s *Stream
-	c := connected(i, func(f *http2.Framer) {
-		_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true})
-		for _, b := range message(20_000) {
-			_ = f.WriteData(1, false, []byte{b})
+	synctest.Test(t, func(t *testing.T) { // each of its frames waits
+		i := New(limits())
+		var s *Stream
+		c := connected(i, func(f *http2.Framer) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true})
+			for _, b := range message(20_000) {
+				_ = f.WriteData(1, false, []byte{b})
+			}
+		})
+		drain(t, c, func() {
+			var err error
+			if s, _, err = tapped(t, i, c, doPut); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if quiver.ReasonOf(s.GivenUp()) != quiver.Overloaded {
+			t.Error(s.GivenUp())
 		}
-	})
-	drain(t, c, func() {
-		var err error
-		if s, _, err = tapped(t, i, c, doPut); err != nil {
-			t.Fatal(err)
+		if u := i.Usage(); u.PeakReceived > i.received.limit+i.received.limit/reserveShare {
+			t.Errorf("%+v", u)
 		}
+		s.End()
 	})
-	if quiver.ReasonOf(s.GivenUp()) != quiver.Overloaded {
-		t.Error(s.GivenUp())
-	}
-	if u := i.Usage(); u.PeakReceived > i.received.limit+i.received.limit/reserveShare {
-		t.Errorf("%+v", u)
-	}
-	s.End()
 }
 
 // TestLargeTicketsEndAtOnce sends only the beginning of a ticket that is too large.
@@ -669,5 +673,74 @@ func TestCallsThatEndSoonStay(t *testing.T) {
 	for _, s := range append(all, s) {
 		s.Begin()
 		s.End()
+	}
+}
+
+// TestFramesThatCarryNothingWait sends frames of several kinds, and looks how long their connection was not read on.
+func TestFramesThatCarryNothingWait(t *testing.T) {
+	for _, of := range []struct {
+		name  string
+		write func(f *http2.Framer)
+		least time.Duration
+		most  time.Duration
+	}{
+		{"calls that are reset", func(f *http2.Framer) {
+			for id := uint32(1); id < 4000; id += 2 {
+				_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true})
+				_ = f.WriteRSTStream(id, http2.ErrCodeCancel)
+			}
+		}, 1500 * time.Millisecond, 2 * time.Second},
+		{"a few of them", func(f *http2.Framer) {
+			for id := uint32(1); id < 40; id += 2 {
+				_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, EndHeaders: true})
+				_ = f.WriteRSTStream(id, http2.ErrCodeCancel)
+			}
+		}, 0, 0},
+		{"settings", func(f *http2.Framer) {
+			for range 1000 {
+				_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20})
+			}
+		}, 700 * time.Millisecond, time.Second},
+		{"pings", func(f *http2.Framer) {
+			for range 1000 {
+				_ = f.WritePing(false, [8]byte{})
+			}
+		}, 0, 0},
+		{"a message byte by byte", func(f *http2.Framer) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true})
+			for _, b := range message(500) {
+				_ = f.WriteData(1, false, []byte{b})
+			}
+		}, 300 * time.Millisecond, 500 * time.Millisecond},
+		{"small messages", func(f *http2.Framer) {
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true})
+			for range 1000 {
+				_ = f.WriteData(1, false, message(5))
+			}
+		}, 0, 0},
+	} {
+		t.Run(of.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := New(Options{Receive: 1 << 20, Send: 1 << 20, Streams: 3000, Connections: 10, Request: 1000})
+				c := connected(i, of.write)
+				var all []*Stream
+				began := time.Now()
+				drain(t, c, func() {
+					s, cancel, err := tapped(t, i, c, doPut)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(cancel)
+					s.Begin()
+					all = append(all, s)
+				})
+				if took := time.Since(began); took < of.least || took > of.most {
+					t.Errorf("its connection waited %v, not %v to %v", took, of.least, of.most)
+				}
+				for _, s := range all {
+					s.End()
+				}
+			})
+		})
 	}
 }
