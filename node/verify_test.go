@@ -187,7 +187,7 @@ func TestVerifyMetadataOlderThanLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyDir(t, old, "/data/meta", both, "/data/meta")
-	copyDir(t, mem, "/data/log/1/0/0", both, "/data/log/1/0/1") // as if the table had had more buckets
+	copyDir(t, mem, "/data/log/1/0/0", both, "/data/log/1/0/1") // as if there had been more buckets
 	got := strings.Join(found(t, both, "/data"), "\n")
 	for _, want := range []string{
 		"the log of table default.numbers has rows of epoch 2, the metadata has given out 1",

@@ -147,8 +147,8 @@ func firstName(client int32, n int64) string { return fmt.Sprintf("%d/%d", clien
 
 // look reads the keys that are in use.
 func (f *first) look(ctx context.Context, c *conn) error {
-	var keys []json.RawMessage
-	known := map[int64]bool{}
+	keys := make([]json.RawMessage, 0, firstWindow)
+	known := make(map[int64]bool, firstWindow)
 	for k := range int64(firstWindow) {
 		k += f.n / 8
 		known[k] = f.firsts.known(k)

@@ -12,7 +12,7 @@ func TestFirsts(t *testing.T) {
 		story string
 		want  string
 	}{
-		{"begin 1/1, begin 2/1, done, done, shown 2/1, +I 2/1", ""},
+		{"begin 1/1, begin 2/1, done, shown 2/1, done, +I 2/1", ""},
 		{"begin 1/1, done, begin 2/1, done, shown 1/1, +I 1/1", ""},
 		{"begin 1/1, begin 2/1, done, shown 1/1, shown 2/1", "is 2/1 and was 1/1"},
 		{"begin 1/1, begin 2/1, done, shown 1/1, +I 2/1", "is 2/1 and was 1/1"},

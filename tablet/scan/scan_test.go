@@ -343,7 +343,7 @@ func TestRoomIsAskedForFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size = int(c.Batch.Size())
+		size = c.Batch.Size()
 		c.Batch.Release()
 		room.taken = 0 // the reader has it
 	}

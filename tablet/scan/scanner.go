@@ -153,7 +153,7 @@ func (s *Scanner) next(ctx context.Context) (Chunk, error) {
 		chunk, ok, err := s.ready(ctx)
 		s.seen = true
 		if ok {
-			s.silent, s.last = 0, int(chunk.Batch.Size())
+			s.silent, s.last = 0, chunk.Batch.Size()
 			return chunk, nil
 		}
 		s.leaveRoom()
