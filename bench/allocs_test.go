@@ -175,7 +175,7 @@ func TestKeyedAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	within(t, "a row updated", keys, allocations, 0.15, bytes, 1500)
+	within(t, "a row updated", keys, allocations, 0.15, bytes, 1700)
 	lookuper := s.client.Lookup("default."+lookupTable, flight.LookupOptions{})
 	defer lookuper.Close()
 	asked := func(n int) arrow.RecordBatch {
