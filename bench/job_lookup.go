@@ -86,7 +86,7 @@ func runLookup(ctx context.Context, b *bench, r *result) error {
 	r.Notes = []string{
 		fmt.Sprintf("%d rows of `kv` (D5, about 100 bytes), all columns asked for, keys uniform, all of them there. Every lookup shows what was acknowledged before it. Client and server share the machine.", bed.keys),
 		fmt.Sprintf("Callers look one key up after the other and share a stream. The open loop has %d lookups due a second, one millisecond apart, each measured from when it was due. Batches: %d of them under way at a time.", lookupRate, lookupCallers),
-		"K answers in its own process, without a client: as many callers, keys found one by one, or sorted and with one iterator. It has the settings of Quiver's rows.",
+		"K answers in its own process, without a client: as many callers, keys found one by one, or sorted and with one iterator. It has the settings of Quiver's rows, which Quiver holds some of beside Pebble.",
 	}
 	return nil
 }

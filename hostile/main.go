@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if o.seed == 0 {
 		o.seed = uint64(time.Now().UnixNano())
 	}
-	report, err := measure(ctx, o)
+	report, err := play(ctx, o)
 	if err != nil {
 		return fmt.Errorf("seed %d: %w", o.seed, err)
 	}
@@ -85,8 +85,8 @@ func attackFor(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// measure runs the phases, and fails if the server died, took more memory than it may, or the tenant lost anything.
-func measure(ctx context.Context, o options) (*report, error) {
+// play runs the phases, and fails if the server died, took more memory than it may, or the tenant lost anything.
+func play(ctx context.Context, o options) (*report, error) {
 	dir, err := os.MkdirTemp("", "quiver-hostile-")
 	if err != nil {
 		return nil, err

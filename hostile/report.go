@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quiverlog/quiver/bench/measure"
 )
 
 // report is what a run gives.
@@ -47,13 +50,14 @@ func newReport(o options) *report {
 
 // phase runs the tenant for a while.
 func (r *report) phase(ctx context.Context, s *server, t *tenant, name string, d time.Duration) error {
-	before, err := s.cpu()
+	before, err := measure.CPUTime(s.cmd.Process.Pid)
 	if err != nil {
 		return err
 	}
 	took, err := t.run(ctx, d)
-	after, _ := s.cpu()
+	after, ended := measure.CPUTime(s.cmd.Process.Pid)
 	r.busy(name, after-before, d)
+	err = errors.Join(err, ended)
 	for kind, all := range took {
 		r.took[name][kind] = append(r.took[name][kind], all...)
 	}
@@ -76,11 +80,14 @@ func (r *report) count(text string) {
 
 // judge compares the memory with what the server may take.
 func (r *report) judge(s *server) (err error) {
-	if r.Memory["peak_rss"], err = s.status("VmHWM"); err != nil {
+	held, err := measure.ReadMemory(s.cmd.Process.Pid)
+	if err == nil && held.Peak == 0 {
+		err = errors.New("the kernel tells no peak of the process's memory")
+	}
+	if err != nil {
 		return err
 	}
-	r.Memory["rss"], _ = s.status("VmRSS")
-	r.Memory["allowed_rss"] = rssLimit
+	r.Memory["peak_rss"], r.Memory["rss"], r.Memory["allowed_rss"] = held.Peak, held.Resident, rssLimit
 	if r.Counters, err = s.metrics(); err != nil {
 		return err
 	}

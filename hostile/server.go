@@ -110,43 +110,6 @@ func (s *server) stop() error {
 	return <-s.exited
 }
 
-// status reads a line of /proc/PID/status, in bytes.
-func (s *server) status(key string) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, key+":"); ok {
-			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return n << 10, err
-		}
-	}
-	return 0, fmt.Errorf("no %s in the status of the process", key)
-}
-
-// cpu is the processor time that the process has taken, from /proc/PID/stat, whose clock ticks a hundred times a second.
-func (s *server) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("the state of the process has %d fields", len(fields))
-	}
-	var ticks int64
-	for _, field := range fields[11:13] { // user, system
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond, nil
-}
-
 // metrics reads the server's counters and gauges without labels.
 func (s *server) metrics() (map[string]float64, error) {
 	answer, err := http.Get("http://" + s.http + "/metrics")

@@ -15,7 +15,7 @@ import (
 // pointer in it, so that millions of rows cost the garbage collector nothing. A ring begins small and grows as it fills.
 //
 //	index   sets of 8 slots, a line of the CPU's cache each: tag(16) | place + 1 (48); 0: none
-//	ring    length of the key(2) | length of the row(4) | key | row, from multiples of 8 on
+//	ring    length of the key(2) | length of the row(4) | number of the tablet(8) | key | row, from multiples of 8 on
 //
 // Places only grow: the bytes of one are at its remainder by the length of the ring, and are overwritten once the ring has
 // gone round. A key belongs to a tablet, by the number that it has in this store.

@@ -145,11 +145,8 @@ func (t *Tablet) settle(ctx context.Context, l *leadership, until quiver.Offset)
 // explain names the table in an error of the log, which knows ids only. Of a table that is gone that is the reason,
 // whatever the log answered.
 func (t *Tablet) explain(err error) error {
-	if err == nil {
-		return nil
-	}
-	var e *quiver.Error // it takes memory
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*quiver.Error](err)
+	if !ok {
 		return err
 	}
 	if gone := t.gone(); gone != nil && e.Reason != gone.Reason {

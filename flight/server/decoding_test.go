@@ -51,6 +51,35 @@ func TestLargeMessagesAreDecodedOneByOne(t *testing.T) {
 	})
 }
 
+// With little memory a message is large sooner: two small ones take no more than there is.
+func TestLargeIsRelative(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDecoding(8 << 20)
+		var first, second grant
+		for _, g := range []*grant{&first, &second} {
+			if err := d.admit(t.Context(), g, 4<<20); err != nil || g.large {
+				t.Fatalf("half of the memory: large %v, %v", g.large, err)
+			}
+		}
+		if err := d.admit(t.Context(), &first, 1); err != nil || !first.large {
+			t.Fatalf("more than that: large %v, %v", first.large, err)
+		}
+		admitted := make(chan error)
+		go func() { admitted <- d.admit(t.Context(), &second, 1) }()
+		synctest.Wait()
+		select {
+		case <-admitted:
+			t.Error("two large messages at a time")
+		default:
+		}
+		d.done(&first)
+		if err := <-admitted; err != nil {
+			t.Error(err)
+		}
+		d.done(&second)
+	})
+}
+
 // Only so many messages are decoded at a time, however small.
 func TestDecodingHasPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

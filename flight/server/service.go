@@ -174,12 +174,9 @@ func (s *Service) table(name flight.TableName, id *quiver.TableID) (*quiver.Tabl
 
 // about names the table in an error that names nothing yet, or only a column.
 func about(table string, err error) error {
-	if err == nil {
-		return nil
-	}
-	var known *quiver.Error // it takes memory
+	known, ok := errors.AsType[*quiver.Error](err)
 	switch {
-	case !errors.As(err, &known):
+	case !ok:
 		return err
 	case known.Subject == "":
 		return known.On("table " + table)
@@ -191,8 +188,7 @@ func about(table string, err error) error {
 
 // advise tells what to do in an error that does not tell it yet.
 func advise(err error, hint string) error {
-	var known *quiver.Error
-	if errors.As(err, &known) && known.Hint == "" {
+	if known, ok := errors.AsType[*quiver.Error](err); ok && known.Hint == "" {
 		return known.Advise(hint)
 	}
 	return err

@@ -15,8 +15,8 @@ const (
 	expectedLeast = 64 << 10 // bytes
 )
 
-// take asks for room for the next chunk.
-func (s *Scanner) take() error {
+// takeRoom asks for room for the next chunk.
+func (s *Scanner) takeRoom() error {
 	if s.options.Room == nil {
 		return nil
 	}
@@ -31,19 +31,20 @@ func (s *Scanner) leaveRoom() {
 }
 
 // expected is how many bytes the next chunk takes, about: as much as the last one, as it may have grown, once there was
-// one. A filter has to read more than it lets through.
+// one, and what all rows that are left take at most. A filter has to read more than it lets through.
 func (s *Scanner) expected() int {
-	rows := s.left
-	if len(s.cursors) == 1 {
-		c := s.cursors[0]
-		rows = min(rows, int64(c.until-c.next))
-	}
 	most := s.bounds.bytes
-	if rows < int64(most/expectedRow) {
-		most = max(int(rows)*expectedRow, expectedLeast)
-	}
 	if s.reading.sieve == nil && s.seen {
-		most = min(most, max(2*s.last, expectedLeast))
+		most = min(most, 2*s.last)
 	}
-	return most
+	enough, rows := int64(most/expectedRow), int64(0)
+	for _, c := range s.cursors {
+		if rows += int64(c.until - c.next); rows >= enough {
+			break
+		}
+	}
+	if rows = min(rows, s.left); rows < enough {
+		most = int(rows) * expectedRow
+	}
+	return max(most, expectedLeast)
 }

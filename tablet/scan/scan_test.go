@@ -358,6 +358,32 @@ func TestRoomIsAskedForFirst(t *testing.T) {
 	}
 }
 
+// TestRoomForFewRows asks for little where few rows are left, also if they are many buckets'.
+func TestRoomForFewRows(t *testing.T) {
+	checkMemory(t)
+	rng := seeded(t)
+	table := testTable(t, 3)
+	var buckets []*bucket
+	for n := range int32(3) {
+		b := newBucket(t, table, n)
+		b.put(randomRows(rng, 100, 1)...)
+		buckets = append(buckets, b)
+	}
+	columns, _ := Select(table.Schema, nil, nil)
+	s := scanAll(t, table, columns, Spec{}, buckets...)
+	defer s.Close()
+	room := &counted{left: 1}
+	s.options.Room = room
+	c, err := s.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Batch.Release()
+	if room.asked[0] != 300*expectedRow {
+		t.Errorf("%d bytes were asked for", room.asked[0])
+	}
+}
+
 // TestLargeBatchGoesAsItLies checks that a batch that needs nothing done is neither copied nor joined, and one row
 // that is too large goes alone.
 func TestLargeBatchGoesAsItLies(t *testing.T) {

@@ -147,7 +147,7 @@ func (s *Scanner) next(ctx context.Context) (Chunk, error) {
 		if err := s.look(ctx); err != nil {
 			return Chunk{}, err
 		}
-		if err := s.take(); err != nil {
+		if err := s.takeRoom(); err != nil {
 			return Chunk{}, err
 		}
 		chunk, ok, err := s.ready(ctx)

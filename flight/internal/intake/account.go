@@ -5,39 +5,55 @@ import (
 	"time"
 )
 
-// account is what streams hold of one kind. Who does not fit stands in line, the small ones in a line of their own;
-// what was given back goes to those in front, whose goroutines are woken for it: nobody is woken to find nothing.
+// account is what streams hold of one kind. Who does not fit stands in line; what was given back goes to those in front,
+// whose goroutines are woken for it: nobody is woken to find nothing. Small wishes have a line of their own, and so have
+// those that are larger than all there is, which nobody else is to wait behind.
+//
+// It is no buf.Budget, which has one line: here who waits looks for others that keep memory for nothing, and what was read
+// already is charged whether it fits or not.
 //
 // What is said here of its fields and methods needs the intake's mutex.
 type account struct {
 	used, limit, peak int64
-	alone             bool         // what is larger than the limit goes when nothing else is held
-	looked            [2]time.Time // when somebody to give up was looked for last: for large ones, for small ones
-	lines             [2][]*waiter // likewise
+	alone             bool             // what is larger than the limit goes when nothing else is held
+	looked            [lines]time.Time // when somebody to give up was looked for last, for those of a line
+	lines             [lines][]*waiter
 }
+
+// The lines, in the order in which they are served.
+const (
+	smallLine = iota
+	largeLine
+	giantLine
+	lines
+)
 
 // waiter is who waits for memory of an account.
 type waiter struct {
 	stream *Stream
 	bytes  int64
-	small  bool
+	line   int
 	since  time.Time
 	has    bool          // the bytes are its own, and it has left the line
 	news   chan struct{} // it has them, or came to the front of its line
 }
 
-// line is where the small ones wait, or the large ones.
-func (a *account) line(small bool) *[]*waiter {
-	if small {
-		return &a.lines[1]
+// lineOf is where somebody waits who holds so much and wishes for more.
+func (a *account) lineOf(held, bytes int64) int {
+	switch {
+	case held+bytes <= a.limit/smallShare:
+		return smallLine
+	case bytes <= a.limit:
+		return largeLine
+	default:
+		return giantLine
 	}
-	return &a.lines[0]
 }
 
 // missing is how much of a wish does not fit: 0 or less if it does.
-func (a *account) missing(bytes int64, small bool) int64 {
+func (a *account) missing(bytes int64, line int) int64 {
 	limit := a.limit
-	if small {
+	if line == smallLine {
 		limit += a.limit / reserveShare
 	}
 	if a.alone && a.used == 0 {
@@ -58,20 +74,20 @@ func (w *waiter) tell() {
 // nothing are given up. It gives false if the stream or its connection is at an end. i.mu must be held; it is not held
 // while the stream waits.
 func (i *Intake) acquire(s *Stream, a *account, n int64) bool {
-	small := s.held(a)+n <= a.limit/smallShare
+	line := a.lineOf(s.held(a), n)
 	switch {
 	case s.over():
 		return false
-	case !a.alone && n > a.limit: // never
+	case !a.alone && line == giantLine: // never
 		i.abandon(s, a)
 		return false
-	case len(*a.line(small)) == 0 && a.missing(n, small) <= 0:
+	case len(a.lines[line]) == 0 && a.missing(n, line) <= 0:
 		i.take(s, a, n)
 		return true
 	}
 	i.counts.Waits++
-	w := &waiter{stream: s, bytes: n, small: small, since: time.Now(), news: make(chan struct{}, 1)}
-	*a.line(small) = append(*a.line(small), w)
+	w := &waiter{stream: s, bytes: n, line: line, since: time.Now(), news: make(chan struct{}, 1)}
+	a.lines[line] = append(a.lines[line], w)
 	if s.conn == nil || a != &i.received {
 		return i.wait(w, a)
 	}
@@ -89,12 +105,12 @@ func (i *Intake) wait(w *waiter, a *account) bool {
 	look := time.NewTimer(grace)
 	defer look.Stop()
 	for !w.has && !w.stream.over() {
-		front := (*a.line(w.small))[0] == w
+		front := a.lines[w.line][0] == w
 		if waited := time.Since(w.since); a == &i.received && waited > grace && w.stream.holdsUp() {
 			i.abandon(w.stream, a)
 			break
 		} else if front {
-			if victim := i.slowest(a, w.small, waited, a.missing(w.bytes, w.small)); victim != nil {
+			if victim := i.slowest(a, w.line, waited, a.missing(w.bytes, w.line)); victim != nil {
 				i.abandon(victim, a)
 				continue
 			}
@@ -132,7 +148,7 @@ func (i *Intake) sleep(w *waiter, look *time.Timer) {
 
 // leave takes a waiter out of its line, if it stands there.
 func (a *account) leave(w *waiter) {
-	line := a.line(w.small)
+	line := &a.lines[w.line]
 	if at := slices.Index(*line, w); at >= 0 {
 		*line = slices.Delete(*line, at, at+1)
 	}
@@ -149,7 +165,7 @@ func (i *Intake) grantLine(a *account, line *[]*waiter) {
 	for moved := false; len(*line) > 0; moved = true {
 		w := (*line)[0]
 		over := w.stream.over()
-		if !over && a.missing(w.bytes, w.small) > 0 {
+		if !over && a.missing(w.bytes, w.line) > 0 {
 			if moved {
 				w.tell()
 			}

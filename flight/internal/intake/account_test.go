@@ -66,15 +66,57 @@ func TestTheLineIsServedInOrder(t *testing.T) {
 			}
 		}
 		i.lock()
-		left := len(i.sent.lines[0])
-		i.sent.lines[0][0].stream.end() // its call ends
+		left := len(i.sent.lines[largeLine])
+		i.sent.lines[largeLine][0].stream.end() // its call ends
+		i.grant(&i.sent)
 		i.unlock()
-		time.Sleep(grace)
 		synctest.Wait()
 		if left != 1 {
 			t.Errorf("%d wait, one should", left)
 		}
 	})
+}
+
+// TestNobodyWaitsBehindAGiant lets one wait for more than there is, and others come and go beside it.
+func TestNobodyWaitsBehindAGiant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := New(limits())
+		held, giant, other := holder(t, i), holder(t, i), holder(t, i)
+		if err := held.Hold(300_000); err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error)
+		go func() { served <- giant.Hold(2 << 20) }()
+		synctest.Wait()
+		for range 10 {
+			began := time.Now()
+			if err := other.Hold(500_000); err != nil || time.Since(began) > 0 {
+				t.Fatalf("waited %v, %v", time.Since(began), err)
+			}
+			other.Let(500_000)
+		}
+		if u := i.Usage(); u.Sent != 300_000 {
+			t.Errorf("%d bytes are held", u.Sent)
+		}
+		held.Let(300_000)
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		giant.Let(2 << 20)
+	})
+}
+
+// TestReadersAskForSomeOnly lets a reader wish for all there is.
+func TestReadersAskForSomeOnly(t *testing.T) {
+	i := New(limits())
+	s := holder(t, i)
+	if err := s.Reserve(1 << 40); err != nil {
+		t.Fatal(err)
+	}
+	if u := i.Usage(); u.Sent != i.sent.limit/readShare {
+		t.Errorf("%d bytes are held", u.Sent)
+	}
+	s.Unreserve()
 }
 
 // TestWhoLeavesTheLineLetsTheNextOneGo ends the first in line while it waits.
@@ -111,41 +153,49 @@ func TestWhoLeavesTheLineLetsTheNextOneGo(t *testing.T) {
 func TestWhatIsReadIsReserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := New(limits())
-		reads, other := holder(t, i), holder(t, i)
-		if err := reads.Reserve(900_000); err != nil {
-			t.Fatal(err)
+		part := i.options.Send / readShare
+		var reading []*Stream
+		for range readShare {
+			s := holder(t, i)
+			if err := s.Reserve(part); err != nil {
+				t.Fatal(err)
+			}
+			reading = append(reading, s)
+			i.lock()
+			s.progress = s.progress.Add(-3 * sendGrace) // it reads slowly
+			i.unlock()
 		}
-		waits := make(chan error)
-		go func() { waits <- other.Reserve(300_000) }()
-		time.Sleep(3 * sendGrace)
+		other, waits := holder(t, i), make(chan error)
+		go func() { waits <- other.Reserve(part) }()
 		synctest.Wait()
-		if reads.GivenUp() != nil {
-			t.Error("a call was given up for what it reads: nothing was sent yet")
-		}
 		select {
 		case <-waits:
 			t.Error("more was reserved than there is")
 		default:
 		}
-		if err := reads.Hold(400_000); err != nil { // it was less than was thought
+		for _, s := range reading {
+			if s.GivenUp() != nil {
+				t.Error("a call was given up for what it reads: nothing was sent yet")
+			}
+		}
+		if err := reading[0].Hold(part / 2); err != nil { // it was less than was thought
 			t.Error(err)
 		}
+		reading[1].Unreserve() // there was nothing to read
 		if err := <-waits; err != nil {
 			t.Error(err)
 		}
-		if err := other.Hold(800_000); err != nil { // it was more: it is there
+		if err := other.Hold(3 * part); err != nil { // it was more: it is there
 			t.Error(err)
 		}
-		if u := i.Usage(); u.Sent != 1_200_000 {
+		if u := i.Usage(); u.Sent != 2*part+part/2+3*part {
 			t.Errorf("%d bytes are held", u.Sent)
 		}
-		reads.Let(400_000)
-		other.Let(800_000)
-		if err := reads.Reserve(1000); err != nil {
-			t.Error(err)
+		reading[0].Let(part / 2)
+		other.Let(3 * part)
+		for _, s := range reading {
+			s.Unreserve()
 		}
-		reads.Unreserve()
-		reads.Unreserve()
 		if u := i.Usage(); u.Sent != 0 {
 			t.Errorf("%d bytes are held in the end", u.Sent)
 		}
@@ -184,8 +234,10 @@ func TestManyTakeAndGive(t *testing.T) {
 	if limit := i.options.Send; u.Sent != 0 || u.PeakSent > limit+limit/reserveShare {
 		t.Errorf("seed %d: %+v", seed, u)
 	}
-	if len(i.sent.lines[0])+len(i.sent.lines[1]) != 0 {
-		t.Errorf("seed %d: somebody waits", seed)
+	for n, line := range i.sent.lines {
+		if len(line) > 0 {
+			t.Errorf("seed %d: somebody waits in line %d", seed, n)
+		}
 	}
 }
 

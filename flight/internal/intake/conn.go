@@ -53,7 +53,7 @@ type Conn struct {
 	size   int       // bytes of the payload at hand
 	work   int       // what was passed on since others were let run, in frames
 	light  float64   // frames that carried nothing, less those that time has forgiven
-	lightT time.Time // when it forgave last
+	eased  time.Time // when it forgave last
 
 	// Guarded by the intake's mutex.
 	streams  map[uint32]*Stream
@@ -65,7 +65,9 @@ type Conn struct {
 }
 
 func newConn(i *Intake, c net.Conn) *Conn {
-	return &Conn{Conn: c, intake: i, source: newSource(c, &i.buffers), closed: make(chan struct{}), left: prefaceBytes, streams: map[uint32]*Stream{}, since: time.Now()}
+	now := time.Now()
+	return &Conn{Conn: c, intake: i, source: newSource(c, &i.buffers), closed: make(chan struct{}), left: prefaceBytes,
+		eased: now, streams: map[uint32]*Stream{}, since: now}
 }
 
 // RemoteAddr is the address of the other side.
@@ -82,6 +84,9 @@ func (c *Conn) Close() error {
 		c.isClosed = true
 		close(c.closed)
 		delete(c.intake.conns, c)
+		if c.intake.greedy == c {
+			c.intake.greedy = nil
+		}
 	})
 	return c.Conn.Close()
 }
@@ -187,16 +192,16 @@ func (c *Conn) weigh() {
 }
 
 // slows lets a connection wait that sends frames which carry nothing: calls that are begun and reset, settings, messages
-// byte by byte; not pings, by which honest clients measure how much may be under way, and which gRPC counts itself. Each costs the server as much as one that does carry something, and their sender next to
-// nothing. A few are every connection's right; what goes beyond them shares one rate, however many connections it comes
-// over.
+// byte by byte. Each costs the server as much as one that does carry something, and its sender next to nothing. A few are
+// every connection's right; what goes beyond them shares one rate, however many connections it comes over. Pings are none
+// of them: honest clients measure by them how much may be under way, about one an answer, and gRPC counts them itself.
 func (c *Conn) slows() {
 	if c.light <= lightBurst {
 		return
 	}
 	now := time.Now()
-	c.light -= lightOwn * min(now.Sub(c.lightT).Seconds(), 1)
-	if c.lightT = now; c.light <= lightBurst {
+	c.light -= lightOwn * min(now.Sub(c.eased).Seconds(), 1)
+	if c.eased = now; c.light <= lightBurst {
 		c.light = max(c.light, 0)
 		return
 	}

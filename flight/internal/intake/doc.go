@@ -13,7 +13,8 @@
 // Laws:
 //
 //   - what all streams hold stays below the limit; a small stream may go an eighth beyond it, so that who sends little
-//     does not wait for who sends much;
+//     does not wait for who sends much. An answer that is larger than all goes when nothing else is held. Rows that were
+//     read and are more than was thought count all the same: others wait for them;
 //   - who does not fit stands in line, those with large messages behind each other and the small ones likewise, and
 //     only its own connection is not read on meanwhile. What was given back goes to who is in front (account.go);
 //   - while somebody waits, the slowest unfinished message is given up: its stream ends with OVERLOADED. Memory that

@@ -19,6 +19,7 @@ const (
 	frameCost    = 128                    // bytes that gRPC keeps of a frame beside its payload, about
 	frameSmall   = 4 << 10                // a frame of so many bytes does not pay for that
 	smallShare   = 64                     // a message of at most this part of the limit is small
+	readShare    = 4                      // of the limit is the most that is asked for before rows are read
 	reserveShare = 8                      // part of the limit that small messages may go beyond it
 	smallGrace   = 5 * time.Millisecond   // who began a shorter time ago is not given up for a small message
 	grace        = 200 * time.Millisecond // who sent something a shorter time ago is not given up for a large one,
@@ -55,7 +56,7 @@ type Intake struct {
 	leaving  int // those of them that were given up
 	greedy   *Conn
 	sought   time.Time // when it was looked for
-	ending   []func()  // contexts of streams that were given up, to be ended when the mutex is free
+	ending   []*Stream // were given up: their contexts are to be ended when the mutex is free
 	light    time.Time // when frames that carry nothing may be taken again
 	rate     float64   // of these, a second
 	counts   Counts
@@ -100,8 +101,8 @@ func (i *Intake) unlock() {
 	ending := i.ending
 	i.ending = nil
 	i.mu.Unlock()
-	for _, end := range ending {
-		end()
+	for _, s := range ending {
+		s.cancel(s.cause) // which is never another one
 	}
 }
 
@@ -205,7 +206,7 @@ func (i *Intake) leavesFor(s *Stream) *Stream {
 // ago and has more than that one, which may have few. nil if there is none; i.mu must be held.
 func (i *Intake) greediest(than *Conn) *Conn {
 	now := time.Now()
-	if g := i.greedy; g != nil && !g.isClosed && now.Sub(i.sought) < lookAgain {
+	if g := i.greedy; g != nil && now.Sub(i.sought) < lookAgain {
 		if g.going > than.going+1 || len(than.streams) >= fewStreams {
 			return g
 		}
@@ -247,17 +248,14 @@ func (i *Intake) abandon(s *Stream, a *account) {
 
 // slowest is the stream to be given up when an account is used up: of those that hold something and had their time, the
 // one that goes on most slowly, by the square of its size. nil if there is none, or those given up already will give
-// back what is missing. small and waited say for whom. i.mu must be held.
+// back what is missing. line and waited say for whom. i.mu must be held.
 //
 // Messages of which each waits for the memory of the others would wait for ever: two hundred clients that send 2 MB
 // each, in 256 MB. Once nothing moves any more one of them is given up.
-func (i *Intake) slowest(a *account, small bool, waited time.Duration, missing int64) *Stream {
+func (i *Intake) slowest(a *account, line int, waited time.Duration, missing int64) *Stream {
 	var found, stuck slower
 	moves := a == &i.sent || waited <= grace
-	now, looked := time.Now(), &a.looked[0]
-	if small {
-		looked = &a.looked[1]
-	}
+	now, looked := time.Now(), &a.looked[line]
 	if now.Sub(*looked) < lookAgain {
 		return nil // however many wait
 	}
@@ -273,7 +271,7 @@ func (i *Intake) slowest(a *account, small bool, waited time.Duration, missing i
 				continue
 			}
 			rate := s.rate(a, now) / float64(s.held(a)) / float64(s.held(a)) // a small one that had to wait for a processor is not to pay for large ones
-			if s.hadItsTime(a, now, small, waited) {
+			if s.hadItsTime(a, now, line == smallLine, waited) {
 				found.see(s, rate)
 			}
 			stuck.see(s, rate)

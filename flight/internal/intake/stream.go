@@ -161,13 +161,15 @@ func (s *Stream) Hold(n int64) error {
 }
 
 // Reserve charges the stream for rows that are about to be read for an answer, about so many bytes, and waits until
-// there is memory for them. It ends in the Hold of that answer, or in Unreserve.
+// there is memory for them. It ends in the Hold of that answer, or in Unreserve. A client says how large answers may be,
+// and is not to have the memory empty for what may become little: there is a most that is waited for.
 func (s *Stream) Reserve(n int64) error {
 	if s == nil {
 		return nil
 	}
 	s.intake.lock()
 	defer s.intake.unlock()
+	n = min(n, s.intake.sent.limit/readShare)
 	if err := s.hold(n); err != nil {
 		return err
 	}
@@ -232,7 +234,7 @@ func (s *Stream) giveUp(why error) {
 		}
 		s.cause = why
 		s.closed.Store(true)
-		s.intake.ending = append(s.intake.ending, func() { s.cancel(why) })
+		s.intake.ending = append(s.intake.ending, s)
 	}
 }
 
