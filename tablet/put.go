@@ -120,7 +120,19 @@ func (t *Tablet) knowWriter(ctx context.Context, l *leadership, id quiver.Writer
 // Wait returns once the unit is durable and may be shown, for a repeat as for a first put. An error tells what became
 // of it: NotDone or Unknown. The end of the context ends the wait only, with Unknown.
 func (t *Tablet) Wait(ctx context.Context, s Staged) error {
-	return t.explain(t.settle(ctx, s.lead, s.through))
+	err := t.settle(ctx, s.lead, s.through)
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+		err = unknown(err)
+	}
+	return t.explain(err)
+}
+
+// unknown is why a wait ended, of which the reason may say that nothing was done: that is about calls that were not begun.
+func unknown(cause error) error {
+	if e, ok := errors.AsType[*quiver.Error](cause); ok {
+		return e.WithOutcome(quiver.Unknown)
+	}
+	return cause
 }
 
 // settle makes the log durable before an offset, and moves the high watermark.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,9 +103,10 @@ func TestQuietRowsExpire(t *testing.T) {
 func TestRetentionWaitsForACheckpoint(t *testing.T) {
 	e := newRetainedEnv(t, 1)
 	e.stop()
-	failing := true
+	var failing atomic.Bool // the store's own goroutines ask for it, too
+	failing.Store(true)
 	e.fsys = fs.WithErrors(e.mem, func(op fs.Op, name string) error {
-		if failing && op == fs.OpRename && strings.Contains(name, "kv-checkpoint") {
+		if failing.Load() && op == fs.OpRename && strings.Contains(name, "kv-checkpoint") {
 			return errors.New("broken disk")
 		}
 		return nil
@@ -115,7 +117,7 @@ func TestRetentionWaitsForACheckpoint(t *testing.T) {
 	if got := e.starts(); got[0] != 0 {
 		t.Errorf("the log starts at %v", got)
 	}
-	failing = false
+	failing.Store(false)
 	e.pass(61 * time.Second)
 	if got := e.starts(); got[0] != 1 {
 		t.Errorf("the log starts at %v once the disk is well", got)

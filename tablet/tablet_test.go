@@ -397,3 +397,32 @@ func TestWaitForNews(t *testing.T) {
 		t.Errorf("news %v", news)
 	}
 }
+
+// TestTheEndOfAWaitTellsNothing ends waits for rows that are staged, for a reason that says of calls that nothing of them was
+// done: of the rows that is not known, and they are there.
+func TestTheEndOfAWaitTellsNothing(t *testing.T) {
+	e := newEnv(t, 1)
+	tablet, gaveUp := e.tablet(0), 0
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(quiver.Errorf(quiver.ServerDraining, "the server is going down"))
+	const puts = 40
+	for id := range int64(puts) {
+		s, err := tablet.Put(t.Context(), e.unit(id), anonymous(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tablet.Wait(ctx, s); err != nil { // else it committed them itself, which is as likely
+			reason(t, err, quiver.ServerDraining, quiver.Unknown)
+			gaveUp++
+		}
+		if err := tablet.Wait(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if gaveUp == 0 {
+		t.Error("no wait ended before its rows were durable")
+	}
+	if rows := e.rows(7)[0]; len(rows) != puts {
+		t.Errorf("%d rows are there", len(rows))
+	}
+}
